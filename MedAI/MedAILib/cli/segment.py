@@ -1,0 +1,108 @@
+"""``medai segment``: one file to one file, or many into a folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputExistsError, UsageError
+from ..pipeline.request import MODES, Request
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand."""
+    command = commands.add_parser(
+        "segment",
+        help="segment a volume, or all volumes in a folder",
+        description="Segment one volume into one file, or several volumes or whole folders into an output folder. "
+        "A folder run goes on after a bad volume, skips what is done when called again, and writes report.csv, "
+        "report.html and report.json.",
+    )
+    command.add_argument("inputs", metavar="IN", nargs="+", help="image file, DICOM folder, or folder with images")
+    command.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help=".seg.nrrd, .nrrd, .nii.gz, .nii or .mha file, or a folder"
+    )
+    command.add_argument("--model", metavar="NAME", help="a name from 'medai models list', or a model folder")
+    command.add_argument("--stats", metavar="T.csv", help="write the volumes table (.csv or .tsv)")
+    command.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1 or mps")
+    command.add_argument(
+        "--modality", metavar="M", help="modality of the volume (MR, CT, ...) if its file does not say"
+    )
+    command.add_argument("--force", action="store_true", help="go on although the modality does not fit the model")
+    command.add_argument("--mode", choices=MODES, help="exact or fast; the default is what the model's card allows")
+    command.add_argument("--format", metavar="F", help="of the results in an output folder (default seg.nrrd)")
+    command.add_argument(
+        "--overwrite", action="store_true", help="replace existing files; do all cases of a folder again"
+    )
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    command.add_argument("--quiet", action="store_true", help="print neither progress nor result")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; raises MedAIError."""
+    from ..files.formats import WRITABLE, suffix_of
+
+    request = Request(options.model, options.modality, options.force, options.mode)
+    show = not options.quiet and not options.json and sys.stderr.isatty()
+    output = Path(options.output)
+    if suffix_of(output) in WRITABLE and not output.is_dir():
+        if options.format:
+            raise UsageError("--format is for an output folder; a single file's name says its format.")
+        return _one(options, request, output, show)
+    return _many(options, request, output, show)
+
+
+def _one(options: argparse.Namespace, request: Request, output: Path, show: bool) -> int:
+    from ..api import segment_file
+    from ..progress_line import ProgressLine
+
+    if len(options.inputs) > 1:
+        raise UsageError(f"{len(options.inputs)} inputs need an output folder, not the file {output}.")
+    overwrite = options.overwrite or _may_replace(output, options)
+    with ProgressLine(show) as line:
+        result = segment_file(options.inputs[0], request, output, options.stats, options.device, overwrite, line.event)
+    if options.json:
+        print(json.dumps({**result.summary.to_json(), "output": str(output), "statistics": options.stats}))
+    elif not options.quiet:
+        print(f"{result.summary.text()}\nWritten: {output}" + (f", {options.stats}" if options.stats else ""))
+    return 0
+
+
+def _many(options: argparse.Namespace, request: Request, folder: Path, show: bool) -> int:
+    from ..batch import SOME_FAILED, BatchOptions, run, watch_on_console
+    from ..files.formats import WRITABLE
+
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file of a kind that MedAI does not write. Name a folder or another file.")
+    if folder.suffix and not folder.is_dir() and len(options.inputs) == 1 and Path(options.inputs[0]).is_file():
+        raise UsageError(
+            f"{folder}: unknown format {folder.suffix!r}; write one of {', '.join(WRITABLE)}, or name a folder."
+        )
+    settings = BatchOptions(options.device, options.format or "seg.nrrd", options.overwrite, options.stats)
+    result = run(options.inputs, folder, request, settings, watch_on_console(show))
+    if options.json:
+        print(json.dumps(result.to_json()))
+    elif not options.quiet:
+        done = len(result.records) - result.failed
+        earlier = f" ({result.skipped} of them earlier)" if result.skipped else ""
+        print(f"{done} of {len(result.records)} cases segmented{earlier}, {result.failed} failed.")
+        for record in result.records:
+            if record.failed:
+                print(f"  {record.input}: {record.error['message']}")
+        print(f"Report: {result.folder / 'report.html'}")
+    return SOME_FAILED if result.failed else 0
+
+
+def _may_replace(output: Path, options: argparse.Namespace) -> bool:
+    """Ask, where there is somebody to ask."""
+    existing = [str(path) for path in (output, options.stats) if path and Path(path).exists()]
+    if not existing or options.json or options.quiet or not sys.stdin.isatty():
+        return False
+    print(f"{' and '.join(existing)} exist already. Replace? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    raise OutputExistsError(f"{existing[0]}: is there already and was not replaced.")

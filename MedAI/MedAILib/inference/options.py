@@ -1,0 +1,76 @@
+"""What the caller asks of the engine, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import UsageError
+from ..geometry import Shape
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How the windows are laid over the volume.
+
+    Attributes:
+        patch: window size in voxels of the network grid, (k, j, i). The network must accept this size.
+        overlap: share of a window that its neighbor covers too, 0 up to but without 1. Windows are spread evenly, so
+            the true overlap is at least this.
+        gaussian_sigma: standard deviation of the window weights as a share of the patch size (Isensee et al. 2021).
+        precision: ``"float32"`` is the exact mode; ``"auto"`` takes float16 on CUDA, bfloat16 on CPUs that are faster
+            with it, and float32 otherwise.
+        skip_background: windows whose every voxel is at or below this value are not run. A voxel that only skipped
+            windows cover is background (class 0); elsewhere only the windows that ran count. None runs every window.
+        confidence: also give the mean probability per class.
+        pad_value: what lies outside a volume that is smaller than the patch.
+        batch: windows per network call on an accelerator; None lets the memory plan decide.
+    """
+
+    patch: Shape
+    overlap: float = 0.5
+    gaussian_sigma: float = 0.125
+    precision: str = "auto"
+    skip_background: float | None = None
+    confidence: bool = False
+    pad_value: float = 0.0
+    batch: int | None = None
+
+    def __post_init__(self) -> None:
+        if any(size < 1 for size in self.patch):
+            raise UsageError(f"patch is {self.patch}; its three sizes (k, j, i) must be above 0.")
+        if not 0.0 <= self.overlap < 1.0:
+            raise UsageError(f"overlap is {self.overlap}; it must be at least 0 and below 1.")
+        if not self.gaussian_sigma > 0.0:
+            raise UsageError(f"gaussian_sigma is {self.gaussian_sigma}; it must be above 0.")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}.")
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"batch is {self.batch}; it must be at least 1.")
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """Labels and how they came about.
+
+    Attributes:
+        labels: (k, j, i) class index on the output grid, uint8 up to 256 classes, else uint16.
+        confidence: per class, the mean softmax probability of the winning class over its voxels on the network grid,
+            0 to 1, nan for a class that won nowhere; None when not asked for.
+        notes: (code, message) of everything that had to be done differently, e.g. for want of memory.
+        device: where the network ran, e.g. ``"cpu"`` or ``"cuda:0"``.
+        precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        patches: windows laid over the volume.
+        skipped: how many of them were not run, being background.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray | None
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    device: str = "cpu"
+    precision: str = "float32"
+    patches: int = 0
+    skipped: int = 0

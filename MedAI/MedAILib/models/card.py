@@ -1,0 +1,225 @@
+"""A model's card: everything about it except the weights, read from ``model.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+from ..geometry import Shape, Spacing
+from ..labels import Label
+from .schema import problems
+
+CARD_NAME = "model.json"
+SCHEMA_VERSION = 1
+_LARGEST_CARD = 4 << 20
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One figure and the command that makes it again."""
+
+    dataset: str
+    metric: str
+    value: float
+    command: str
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.value:g} on {self.dataset}"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A checked ``model.json``.
+
+    Attributes:
+        folder: where the model lies.
+        name, title, version, task, anatomy, license: as in the file.
+        modality: DICOM modality codes it was made for.
+        input_channels: channels of the network's input.
+        spacing, orientation: the network's grid, (k, j, i) mm and axis codes.
+        intensity: what :func:`MedAILib.pipeline.intensity.prepare` needs.
+        network: its name in ``MedAILib.networks`` and its arguments.
+        classes: the network's outputs 1, 2, ... in order (output 0 is background).
+        hidden: values of the classes that the result does not show.
+        patch, overlap: sliding window on the network's grid, (k, j, i).
+        fast_overlap, fast_by_default: the fast mode, see the engine.
+        plausible_ml: structure name to (lowest, highest) believable volume in ml.
+        total_ml: the same for all shown structures together, or None.
+        weights_file, sha256: the weights and their checksum.
+        measured, limits, citations, training: for people, and for provenance.
+        trained: False for weights that only test the machinery.
+    """
+
+    folder: Path
+    name: str
+    title: str
+    version: str
+    task: str
+    anatomy: str
+    license: str
+    description: str
+    modality: tuple[str, ...]
+    input_channels: int
+    spacing: Spacing
+    orientation: str
+    intensity: Mapping[str, Any]
+    network: str
+    network_arguments: Mapping[str, Any]
+    classes: tuple[Label, ...]
+    hidden: frozenset[int]
+    patch: Shape
+    overlap: float
+    fast_overlap: float
+    fast_by_default: bool
+    plausible_ml: Mapping[str, tuple[float, float]]
+    total_ml: tuple[float, float] | None
+    weights_file: str
+    sha256: str
+    training: Mapping[str, Any]
+    trained: bool
+    measured: tuple[Measured, ...] = ()
+    limits: tuple[str, ...] = ()
+    citations: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The structures that the result shows."""
+        return tuple(label for label in self.classes if label.value not in self.hidden)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / CARD_NAME
+
+    def text(self) -> str:
+        """The card for people: a few lines of plain text."""
+        lines = [
+            f"{self.title} ({self.name} {self.version})",
+            *([self.description] if self.description else []),
+            f"For: {'/'.join(self.modality)}, {self.anatomy}. Intended use: {self.raw['intended_use']}.",
+            f"Structures ({len(self.labels)}): {', '.join(label.name for label in self.labels)}.",
+            f"Works at {' x '.join(f'{s:g}' for s in self.spacing)} mm (k, j, i). License: {self.license}.",
+            "Measured:" if self.measured else "Measured: nothing yet.",
+            *(f"  {figure}" for figure in self.measured),
+            "Limits:",
+            *(f"  {limit}" for limit in self.limits),
+            *(["Cite:"] if self.citations else []),
+            *(f"  {citation}" for citation in self.citations),
+            f"Weights SHA-256: {self.sha256}",
+        ]
+        return "\n".join(lines)
+
+
+@lru_cache(maxsize=1)
+def schema() -> dict[str, Any]:
+    """The shipped JSON schema of ``model.json``."""
+    return json.loads((Path(__file__).parent / "model.schema.json").read_text(encoding="utf-8"))
+
+
+def read_card(folder: str | Path) -> ModelCard:
+    """Read and check ``folder/model.json``; the weights are not looked at.
+
+    Raises:
+        ModelError: no card, not JSON, made for a newer MedAI, or fields that do not fit; the message names file
+            and field.
+    """
+    folder = Path(folder)
+    path = folder / CARD_NAME
+    data = _load(path)
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ModelError(
+            f"{path}: the card has schema version {version}, this MedAI knows up to {SCHEMA_VERSION}. Update MedAI."
+        )
+    found = problems(data, schema()) or _contradictions(data)
+    if found:
+        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+        raise ModelError(f"{path}: {'; '.join(found[:3])}{more}. Correct the card or get the model again.")
+    return _card(folder, data)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        if path.is_symlink():
+            raise ModelError(f"{path}: is a symbolic link; a model folder holds its own files only.")
+        if path.stat().st_size > _LARGEST_CARD:
+            raise ModelError(f"{path}: is too large for a model card.")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path.parent}: holds no {CARD_NAME}, so it is not a model folder.") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: is not a JSON text file ({error}). Get the model again.") from error
+    if not isinstance(data, dict):
+        raise ModelError(f"{path}: must hold a JSON object.")
+    return data
+
+
+def _contradictions(data: Mapping[str, Any]) -> list[str]:
+    """What a schema cannot say: uniqueness, references by name, ordered ranges."""
+    labels = data["labels"]
+    names, values = [label["name"] for label in labels], [label["value"] for label in labels]
+    found = []
+    for what, seen in (("value", values), ("name", names)):
+        twice = sorted({item for item in seen if seen.count(item) > 1})
+        if twice:
+            found.append(f"labels: the {what} {twice[0]!r} is used twice")
+    if not any(label.get("output", True) for label in labels):
+        found.append("labels: every one has output false, so a result would always be empty")
+    ranges = dict(data.get("plausible_volumes_ml", {}))
+    found += [f"plausible_volumes_ml.{name}: no label has this name" for name in ranges if name not in names]
+    if "total_ml" in data:
+        ranges["total_ml"] = data["total_ml"]
+    found += [
+        f"{name}: the range {low:g} to {high:g} ml is upside down" for name, (low, high) in ranges.items() if low > high
+    ]
+    return found
+
+
+def _three(values: list[Any]) -> tuple[Any, Any, Any]:
+    return values[0], values[1], values[2]
+
+
+def _range(values: list[float]) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
+
+
+def _card(folder: Path, data: dict[str, Any]) -> ModelCard:
+    window, fast = data["window"], data.get("fast", {})
+    return ModelCard(
+        folder=folder,
+        **{
+            key: data[key]
+            for key in ("name", "title", "version", "task", "anatomy", "license", "trained", "training", "orientation")
+        },
+        description=data.get("description", ""),
+        modality=tuple(data["modality"]),
+        input_channels=data["input_channels"],
+        spacing=_three([float(value) for value in data["spacing"]]),
+        intensity=data["intensity"],
+        network=data["network"]["name"],
+        network_arguments=data["network"]["arguments"],
+        classes=tuple(Label.from_json(label) for label in data["labels"]),
+        hidden=frozenset(label["value"] for label in data["labels"] if not label.get("output", True)),
+        patch=_three(window["patch"]),
+        overlap=float(window["overlap"]),
+        fast_overlap=float(fast.get("overlap", window["overlap"])),
+        fast_by_default=fast.get("default", False),
+        plausible_ml={name: _range(limits) for name, limits in data.get("plausible_volumes_ml", {}).items()},
+        total_ml=_range(data["total_ml"]) if "total_ml" in data else None,
+        weights_file=data["weights"]["file"],
+        sha256=data["weights"]["sha256"],
+        measured=tuple(
+            Measured(item["dataset"], item["metric"], float(item["value"]), item["command"])
+            for item in data["measured"]
+        ),
+        limits=tuple(data["limits"]),
+        citations=tuple(data.get("citations", ())),
+        raw=data,
+    )

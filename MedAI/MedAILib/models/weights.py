@@ -1,0 +1,177 @@
+"""Weight files: recognised, checked against their checksum and the network, and loaded; never unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ModelError
+from .card import ModelCard
+
+if TYPE_CHECKING:
+    import torch
+
+_FOREIGN = (
+    (b"PK\x03\x04", "a PyTorch or zip archive (.pt, .pth, .bin)"),
+    (b"\x80\x02", "a pickle"),
+    (b"\x80\x03", "a pickle"),
+    (b"\x80\x04", "a pickle"),
+    (b"\x80\x05", "a pickle"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"version https://git-lfs", "a Git LFS pointer, the weights themselves were not downloaded"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<html", "a web page"),
+)
+
+
+def weights_path(card: ModelCard) -> Path:
+    """The weight file of a card, which must be a plain file directly in the model's folder.
+
+    Raises:
+        ModelError: missing, a symbolic link, or outside the folder.
+    """
+    path = card.folder / card.weights_file
+    if Path(card.weights_file).name != card.weights_file or "\\" in card.weights_file:
+        raise ModelError(
+            f"{card.path}: weights.file must name a file in the model's own folder, not {card.weights_file!r}."
+        )
+    if path.suffix != ".safetensors":
+        raise ModelError(f"{card.path}: weights.file is {card.weights_file!r}; MedAI loads .safetensors files only.")
+    if path.is_symlink():
+        raise ModelError(f"{path}: is a symbolic link; a model folder holds its own files only.")
+    if not path.is_file():
+        raise ModelError(f"{path}: the weights of model {card.name} are missing. Get the model again.")
+    return path
+
+
+def check_weights(card: ModelCard) -> None:
+    """Check the file's kind and SHA-256 without loading it and without torch.
+
+    Raises:
+        ModelError: the file is missing, of another format, or its bytes are not the ones the card names.
+    """
+    path = weights_path(card)
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            _check_kind(file.read(64), path)
+            file.seek(0)
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    _check_digest(digest.hexdigest(), card, path)
+
+
+def load_network(card: ModelCard, device: str = "cpu") -> torch.nn.Module:
+    """Build the card's network with its weights, in evaluation mode on ``device``.
+
+    The very bytes whose checksum was compared are the ones that are parsed.
+
+    Raises:
+        ModelError: all that :func:`check_weights` finds; an unknown network or arguments it does not take; tensors
+            that are missing, unexpected, of another shape or not finite; outputs that are not the card's classes; a
+            card that says ``trained: false``.
+    """
+    from .. import networks
+
+    if not card.trained:
+        raise ModelError(f"{card.path}: this model is not trained (trained: false) and gives no usable result.")
+    tensors = _read_tensors(card)
+    try:
+        network = networks.build(card.network, dict(card.network_arguments))
+    except ModelError as error:
+        raise ModelError(f"{card.path}: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{card.path}: network {card.network!r} cannot be built ({error}). Update MedAI.") from error
+    _check_tensors(network, tensors, weights_path(card))
+    _check_outputs(network, card)
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False).to(device)
+
+
+def _read_tensors(card: ModelCard) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    path = weights_path(card)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    _check_kind(content[:64], path)
+    _check_digest(hashlib.sha256(content).hexdigest(), card, path)
+    try:
+        return load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(f"{path}: is no valid safetensors file ({error}). Get the model again.") from error
+
+
+def _check_kind(start: bytes, path: Path) -> None:
+    for magic, kind in _FOREIGN:
+        if start.startswith(magic):
+            raise ModelError(f"{path}: is {kind}, not a safetensors file. MedAI loads safetensors only.")
+    length = int.from_bytes(start[:8], "little")
+    if len(start) < 10 or start[8:9] != b"{" or not 2 <= length <= path.stat().st_size - 8:
+        raise ModelError(f"{path}: is not a safetensors file, or is cut short. Get the model again.")
+
+
+def _check_digest(found: str, card: ModelCard, path: Path) -> None:
+    if found != card.sha256:
+        raise ModelError(
+            f"{path}: the file is damaged or was exchanged (SHA-256 {found[:12]}..., the card names "
+            f"{card.sha256[:12]}...). Get the model again."
+        )
+
+
+def _check_tensors(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    import torch
+
+    expected = network.state_dict()
+    missing, unexpected = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or unexpected:
+        found = [f"missing {_first(missing)}"] if missing else []
+        found += [f"unexpected {_first(unexpected)}"] if unexpected else []
+        raise ModelError(f"{path}: the weights do not belong to the card's network: {', '.join(found)}.")
+    for name, tensor in sorted(tensors.items()):
+        if tensor.shape != expected[name].shape:
+            raise ModelError(
+                f"{path}: tensor {name} has shape {tuple(tensor.shape)}, the card's network needs "
+                f"{tuple(expected[name].shape)}."
+            )
+        if tensor.is_floating_point() != expected[name].is_floating_point():
+            raise ModelError(f"{path}: tensor {name} holds {tensor.dtype}, the network needs {expected[name].dtype}.")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
+            raise ModelError(
+                f"{path}: tensor {name} holds values that are not finite. The training failed; do not use it."
+            )
+
+
+def _check_outputs(network: torch.nn.Module, card: ModelCard) -> None:
+    """Networks that end in a 1x1x1 convolution named ``head`` tell their number of classes."""
+    outputs = getattr(getattr(network, "head", None), "out_channels", None)
+    if outputs is not None and outputs != len(card.classes) + 1:
+        raise ModelError(
+            f"{card.path}: the network has {outputs} outputs, the card names {len(card.classes) + 1} classes "
+            "(background and labels)."
+        )
+
+
+def _first(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def write_weights(network: torch.nn.Module, path: Path) -> str:
+    """Save a network's parameters and buffers as safetensors.
+
+    Returns:
+        The file's SHA-256, for the card.
+    """
+    from safetensors.torch import save
+
+    state: dict[str, Any] = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    content = save(state)
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,31 @@
+"""Networks by name, as model folders and training recipes name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from ..errors import ModelError
+from .unet import ResidualUNet
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"residual_unet": ResidualUNet}
+
+
+def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """A network with fresh weights.
+
+    Args:
+        name: key of :data:`NETWORKS`.
+        arguments: keyword arguments of its constructor, plain JSON values.
+
+    Raises:
+        ModelError: the name is unknown, or the arguments do not fit.
+    """
+    if name not in NETWORKS:
+        raise ModelError(f'There is no network "{name}"; known: {", ".join(sorted(NETWORKS))}. Update MedAI.')
+    try:
+        return NETWORKS[name](**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f'The arguments of network "{name}" do not fit: {error}.') from error

@@ -1,0 +1,1 @@
+"""What happens between an image and its result. Only ``request`` is imported outside the worker."""

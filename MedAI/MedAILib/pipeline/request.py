@@ -1,0 +1,82 @@
+"""The "segment" job as it goes to the worker and comes back; importable without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError
+from ..image import Image, Kind
+from ..models import ModelCard, find_model
+from ..summary import Segmentation, Summary
+
+TASK = "segment"
+MODES = ("exact", "fast")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to do with an image.
+
+    Attributes:
+        model: name of a model, or path of a model folder; None for the default model.
+        modality: DICOM code of the image if known, e.g. "MR".
+        force: go on although the modality does not fit.
+        mode: "exact" or "fast"; None for the model's own default.
+    """
+
+    model: str | None = None
+    modality: str | None = None
+    force: bool = False
+    mode: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode is not None and self.mode not in MODES:
+            raise UsageError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}.")
+
+    def with_modality(self, modality: str | None) -> Request:
+        """The same with the modality that a file tells, unless the user gave one."""
+        return replace(self, modality=self.modality or modality)
+
+    def card(self) -> ModelCard:
+        """The model's card; raises ModelError if there is no such model."""
+        return find_model(self.model)
+
+    def message(self, image: Image) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Parameters and arrays for ``Worker.submit(TASK, parameters, arrays)``."""
+        card = self.card()
+        parameters = {
+            **asdict(self),
+            "model": str(card.folder.resolve()),
+            "name": image.name,
+            "affine": image.affine.tolist(),
+        }
+        return parameters, {"image": image.array}
+
+
+def read_message(parameters: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[Image, Request]:
+    """On the worker's side: what :meth:`Request.message` wrote.
+
+    Raises:
+        UsageError: a parameter is missing or unknown.
+    """
+    fields = dict(parameters)
+    try:
+        image = Image(arrays["image"], np.asarray(fields.pop("affine"), float), str(fields.pop("name")))
+        return image, Request(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"The segment job is incomplete or has unknown parameters: {error}.") from error
+
+
+def answer(result: Segmentation) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """On the worker's side: the result as parameters (the summary's JSON form) and arrays."""
+    return result.summary.to_json(), {"labels": result.labels.array}
+
+
+def read_answer(parameters: Mapping[str, Any], arrays: Mapping[str, np.ndarray], image: Image) -> Segmentation:
+    """What :func:`answer` wrote, on the grid of the image that was sent."""
+    labels = Image(arrays["labels"], image.affine, image.name, Kind.LABEL)
+    return Segmentation(labels, Summary.from_json(parameters))

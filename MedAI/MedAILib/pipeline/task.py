@@ -1,0 +1,48 @@
+"""The worker's task "segment"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..models import ModelCard, load_network
+from .request import answer, read_message
+from .segment import STAGES, segment
+from .stages import Stages
+
+if TYPE_CHECKING:
+    import torch
+
+LOADING = "Loading the model"
+_LOADING_SHARE = 0.05
+
+
+def run(
+    parameters: Mapping[str, Any], arrays: Mapping[str, np.ndarray], context: Any
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Segment ``arrays["image"]``; the parameters are those of :meth:`MedAILib.pipeline.request.Request.message`.
+
+    Args:
+        parameters: plain JSON values.
+        arrays: "image" (k, j, i).
+        context: the worker's: ``progress(stages)``, ``warm`` (kept between jobs), ``device``.
+
+    Returns:
+        The summary's JSON form, and "labels" (k, j, i) on the image's grid.
+    """
+    image, request = read_message(parameters, arrays)
+    card = request.card()
+    stages = Stages(context.progress({LOADING: _LOADING_SHARE, **STAGES}))
+    stages.begin(LOADING)
+    network = _warm_network(card, context.warm)
+    return answer(segment(image, network, card, request, context.device, stages))
+
+
+def _warm_network(card: ModelCard, warm: dict[Any, Any]) -> torch.nn.Module:
+    """The network of an earlier job with the same weights and arguments, else a fresh one."""
+    key = ("network", card.sha256, card.network, repr(sorted(card.network_arguments.items())))
+    if key not in warm:
+        warm[key] = load_network(card)
+    return warm[key]

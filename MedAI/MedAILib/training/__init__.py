@@ -1,0 +1,40 @@
+"""Training of segmentation networks from label maps alone: ``medai train CONFIG``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def run(
+    config: str | Path,
+    data: str | Path,
+    output: str | Path,
+    resume: bool = True,
+    device: str = "auto",
+    seconds: float | None = None,
+    steps: int | None = None,
+    report: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> Path:
+    """Train as a recipe says; under ``torchrun``, on all processes.
+
+    Args:
+        config: recipe file, or name of a bundled recipe.
+        data: folder with the label maps.
+        output: folder for checkpoint and log, made if missing.
+        resume: go on from the folder's checkpoint; False starts anew and replaces it.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+        seconds: replaces the recipe's time budget.
+        steps: replaces the recipe's budget of steps.
+        report: receives each line of the log.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError, ReadError, WriteError, DeviceError: as their messages say.
+    """
+    from .job import train
+
+    return train(config, data, output, resume, device, seconds, steps, report)

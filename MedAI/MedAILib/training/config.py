@@ -1,0 +1,184 @@
+"""The recipe of a training run: one JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import ReadError, UsageError
+from ..geometry import Shape
+from .artefacts import ArtefactSettings
+from .classes import ClassTable
+from .contrast import ContrastSettings
+from .deform import DeformSettings
+from .generator import GeneratorSettings
+
+RECIPES = Path(__file__).parent / "recipes"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which files of the data folder are used.
+
+    Attributes:
+        pattern: glob of the label maps.
+        held_out: names without ending of maps that are never trained on.
+        source: where they come from, for the model's card.
+        license: theirs, for the model's card.
+    """
+
+    pattern: str
+    held_out: tuple[str, ...] = ()
+    source: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How the optimizer goes on.
+
+    Attributes:
+        seed: of weights and samples.
+        seconds: budget by the clock, or None; time between a stop and a resume does not count.
+        steps: budget in steps, or None. One of both must be given; with both, the first to end ends the run.
+        learning_rate: peak; rises over ``warmup`` steps and falls to 0 as half a cosine over the budget.
+        weight_decay: of AdamW (Loshchilov & Hutter 2019), for convolution kernels only.
+        clip: largest norm of the gradient.
+        ema: decay of the averaged weights, which are validated and exported.
+        batch: samples per step and process.
+        patches: ((share of the budget, shape), …): from which share on which patch shape is used.
+        precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
+        log_steps: steps between two lines of the log.
+        checkpoint_seconds, validation_seconds: time between two checkpoints, two validations; both also at the end.
+    """
+
+    seed: int = 1
+    seconds: float | None = None
+    steps: int | None = None
+    learning_rate: float = 2e-3
+    warmup: int = 200
+    weight_decay: float = 1e-2
+    clip: float = 1.0
+    ema: float = 0.998
+    batch: int = 1
+    patches: tuple[tuple[float, Shape], ...] = ((0.0, (80, 80, 80)),)
+    precision: str = "auto"
+    log_steps: int = 20
+    checkpoint_seconds: float = 180.0
+    validation_seconds: float = 300.0
+
+    def patch(self, fraction: float) -> Shape:
+        """Patch shape at this share of the budget."""
+        return [shape for start, shape in self.patches if start <= fraction][-1]
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """Synthetic images of the maps held out.
+
+    Attributes:
+        samples: how many; 0 switches validation off.
+        shape: of each.
+        seed: fixed, so that all points of the curve see the same images.
+    """
+
+    samples: int = 6
+    shape: Shape = (96, 96, 96)
+    seed: int = 1_000_003
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run as a whole.
+
+    Attributes:
+        network: name and arguments for :func:`MedAILib.networks.build`.
+        card: what goes into the model's card as it stands.
+        table: codes and classes.
+    """
+
+    network: str
+    arguments: Mapping[str, Any]
+    data: DataSettings
+    table: ClassTable
+    generator: GeneratorSettings
+    training: TrainingSettings
+    validation: ValidationSettings
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
+
+
+def _settings(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """``values`` as keyword arguments of a settings class, lists as tuples, parts of parts likewise."""
+    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - names)
+    if unknown:
+        raise UsageError(f"{where}: unknown setting {', '.join(unknown)}; known: {', '.join(sorted(names))}.")
+    try:
+        return cls(**{name: _frozen(value) for name, value in values.items()})
+    except TypeError as error:
+        raise UsageError(f"{where}: {error}.") from error
+
+
+def _generator(values: Mapping[str, Any], where: str) -> GeneratorSettings:
+    parts: dict[str, type] = {"deform": DeformSettings, "contrast": ContrastSettings, "artefacts": ArtefactSettings}
+    nested = {name: _settings(cls, values.get(name, {}), f"{where}.{name}") for name, cls in parts.items()}
+    return _settings(GeneratorSettings, {**values, **nested}, where)
+
+
+def recipe_from(values: Mapping[str, Any], name: str) -> Recipe:
+    """A recipe from parsed JSON.
+
+    Raises:
+        UsageError: something is missing, unknown or contradictory; the message says what.
+    """
+    try:
+        table = ClassTable.from_recipe(
+            values["classes"], values["tissues"], values["pairs"], values["outside"], values["fluid"]
+        )
+        recipe = Recipe(
+            network=values["network"]["name"],
+            arguments=values["network"]["arguments"],
+            data=_settings(DataSettings, values["data"], f"{name}: data"),
+            table=table,
+            generator=_generator(values["generator"], f"{name}: generator"),
+            training=_settings(TrainingSettings, values["training"], f"{name}: training"),
+            validation=_settings(ValidationSettings, values["validation"], f"{name}: validation"),
+            card=values.get("card", {}),
+        )
+    except KeyError as error:
+        raise UsageError(f"{name}: the recipe lacks {error}.") from error
+    if recipe.training.seconds is None and recipe.training.steps is None:
+        raise UsageError(f"{name}: training needs a budget, seconds or steps.")
+    if recipe.arguments.get("classes") != len(table.classes):
+        raise UsageError(
+            f"{name}: the network has {recipe.arguments.get('classes')} classes, the recipe {len(table.classes)}."
+        )
+    return recipe
+
+
+def load_recipe(config: str | Path) -> Recipe:
+    """Read a recipe: a file, or the name of a bundled one, e.g. ``"brain-mr"``.
+
+    Raises:
+        ReadError: there is no such file, or it is no JSON.
+        UsageError: it is no recipe.
+    """
+    path = Path(config)
+    if not path.suffix and not path.is_file():
+        path = RECIPES / f"{config}.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.json")))
+        raise ReadError(f"{config}: no such recipe ({error.strerror}). Bundled: {known}.") from error
+    except ValueError as error:
+        raise ReadError(f"{path.name}: not a JSON file ({error}).") from error
+    return recipe_from(values, path.name)

@@ -1,0 +1,73 @@
+"""One process, or several under ``torchrun``, each with its own samples and equal weights."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import distributed, nn
+
+from ..errors import DeviceError
+
+
+class World:
+    """The processes of a run.
+
+    Args:
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+
+    Attributes:
+        rank: number of this process; 0 writes the files.
+        size: number of processes.
+        device: of this process.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0"))
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        self.device = _device(device, local)
+        self._joined = False
+        if self.size > 1:
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)
+            distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+            self._joined = True
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network with gradients averaged over all processes."""
+        if self.size == 1:
+            return network
+        devices = [self.device.index] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(network, device_ids=devices)
+
+    def agree(self, value: float) -> float:
+        """The first process' value, on all processes."""
+        if self.size == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
+        distributed.broadcast(shared, 0)
+        return float(shared)
+
+    def close(self) -> None:
+        if self._joined:
+            distributed.destroy_process_group()
+            self._joined = False
+
+
+def _device(name: str, local: int) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = "cuda"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError("No CUDA device was found; choose cpu or auto.")
+    return torch.device("cuda", local) if name == "cuda" else torch.device(name)

@@ -1,0 +1,65 @@
+"""From a recipe's name and two folders to a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import ReadError, WriteError
+from .checkpoint import NAME
+from .config import Recipe, load_recipe
+from .distributed import World
+from .maps import LabelMap, read_maps
+from .trainer import LOG, Trainer
+
+
+def load_data(recipe: Recipe, folder: Path) -> tuple[list[LabelMap], list[LabelMap]]:
+    """The label maps to train on and those held out.
+
+    Raises:
+        ReadError: the folder has none, or lacks one that the recipe holds out.
+    """
+    files = sorted(folder.glob(recipe.data.pattern)) if folder.is_dir() else []
+    held = [file for file in files if file.name.split(".")[0] in recipe.data.held_out]
+    trained = [file for file in files if file not in held]
+    if not trained or len(held) != len(recipe.data.held_out):
+        raise ReadError(
+            f"{folder}: found {len(trained)} label maps {recipe.data.pattern} to train on and {len(held)} of the "
+            f"{len(recipe.data.held_out)} to hold out. Check the data folder."
+        )
+    return read_maps(trained, recipe.table), read_maps(held, recipe.table)
+
+
+def train(
+    config: str | Path,
+    data: str | Path,
+    output: str | Path,
+    resume: bool,
+    device: str,
+    seconds: float | None,
+    steps: int | None,
+    report: Callable[[dict[str, Any]], None],
+) -> Path:
+    """See :func:`MedAILib.training.run`."""
+    recipe, folder = load_recipe(config), Path(output)
+    budget = {"seconds": seconds, "steps": steps} if seconds or steps else {}
+    recipe = replace(recipe, training=replace(recipe.training, **budget))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            for name in (NAME, LOG):
+                (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be written ({error.strerror}).") from error
+    world = World(device)
+    try:
+        maps, held_out = load_data(recipe, Path(data))
+        trainer = Trainer(recipe, maps, held_out, folder, world, report)
+        if resume:
+            trainer.resume()
+        trainer.run()
+    finally:
+        world.close()
+    return folder

@@ -1,0 +1,114 @@
+"""What the MedAI panel shows; what the user does in it is for the module's widget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from MedAILib.errors import MedAIError, ModelError
+from MedAILib.models import DEFAULT_MODEL, ModelCard, ModelStore
+
+from . import wording
+from .choices import fill
+from .devices import Choice, first_choices
+from .run import Outcome, State, Status
+
+
+class Panel:
+    """Writes into the widgets of MedAI.ui.
+
+    Args:
+        ui: the named child widgets.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._broken: list[ModelError] = []
+        self._cards: dict[str, ModelCard] = {}
+        self.show_devices(first_choices(), first_choices()[0][1])
+
+    def load_models(self, chosen: str) -> str:
+        """Look which models there are and offer them; returns the name of the one that is chosen now."""
+        cards, self._broken = ModelStore().scan()
+        self._cards = {card.name: card for card in cards if card.task == "segmentation"}
+        usual = DEFAULT_MODEL if DEFAULT_MODEL in self._cards else next(iter(self._cards), "")
+        chosen = chosen or usual
+        fill(self._ui.modelComboBox, [(card.title, name) for name, card in self._cards.items()], chosen)
+        return chosen
+
+    def card(self, name: str) -> ModelCard | None:
+        """The card of a model that can be chosen."""
+        return self._cards.get(name)
+
+    def show_card(self, name: str) -> None:
+        """Describe the chosen model."""
+        card = self.card(name)
+        if card is None:
+            reasons = "\n".join(str(error) for error in self._broken)
+            self._ui.modelSummaryLabel.text = self.no_model(name)
+            self._ui.modelCardText.plainText = reasons or self.no_model(name)
+        else:
+            self._ui.modelSummaryLabel.text = wording.model_line(card)
+            self._ui.modelCardText.plainText = wording.model_card(card, self._broken)
+
+    def no_model(self, name: str) -> str:
+        """Why the chosen model cannot be used."""
+        if self._cards:
+            return _("The model {name} is not on this computer. Choose another one.").format(name=name)
+        return _("There is no usable model on this computer. Install MedAI again, or import a model.")
+
+    def show_devices(self, choices: list[Choice], chosen: str) -> None:
+        """Offer these devices."""
+        fill(self._ui.deviceComboBox, choices, chosen)
+
+    def show_apply(self, reason: str) -> None:
+        """The idle Apply button: enabled, or why it is not."""
+        self._ui.applyButton.text = _("Apply")
+        self._ui.applyButton.enabled = not reason
+        self._ui.applyButton.toolTip = reason or _("Segment the input volume.")
+
+    def show_status(self, status: Status) -> None:
+        """The run: progress, and the button that now cancels."""
+        busy = status.state is not State.IDLE
+        self._ui.progressBar.visible = busy
+        for widget in (self._ui.inputSelector, self._ui.modelComboBox, self._ui.outputSelector, self._ui.sampleButton):
+            widget.enabled = not busy
+        if not busy:
+            return
+        self._ui.progressBar.value = int(100.0 * status.fraction)
+        self._ui.statusLabel.text = wording.status_line(status)
+        can_cancel = status.state in (State.STARTING, State.RUNNING)
+        self._ui.applyButton.text = _("Cancel")
+        self._ui.applyButton.enabled = can_cancel
+        self._ui.applyButton.toolTip = (
+            _("Stop the run. The scene stays as it was.") if can_cancel else wording.status_line(status)
+        )
+
+    def show_end(self, outcome: Outcome) -> None:
+        """How the run ended, with its warnings."""
+        if outcome.error is not None:
+            text = _first_lines(outcome.error)
+        elif outcome.cancelled is not None:
+            text = " ".join(filter(None, (_("Cancelled; the scene is as it was."), outcome.cancelled)))
+        else:
+            text = wording.done_line(outcome.result.summaries)
+        self._ui.statusLabel.text = wording.with_warnings(text, outcome.warnings)
+
+    def show_result(self, text: str, table: Any) -> None:
+        """The result's account and its table node."""
+        self._ui.summaryLabel.text = text
+        self._ui.resultTable.setMRMLTableNode(table)
+        self._ui.resultTable.resizeColumnsToContents()
+        self._ui.resultsCollapsibleButton.collapsed = False
+
+    def forget_result(self) -> None:
+        """The scene with the result is gone."""
+        self._ui.resultTable.setMRMLTableNode(None)
+        self._ui.summaryLabel.text = _("No result yet.")
+        self._ui.resultsCollapsibleButton.collapsed = True
+
+
+def _first_lines(error: MedAIError) -> str:
+    """The message without the log that may follow it."""
+    return str(error).split("\n", maxsplit=1)[0]

@@ -1,0 +1,98 @@
+"""One run of the panel: a volume node, or all frames of a sequence node, through the worker and into the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from MedAILib.errors import ContentError, GeometryError, MedAIError
+from MedAILib.image import Image
+from MedAILib.pipeline.request import TASK, Request, read_answer
+from MedAILib.summary import Segmentation, Summary
+from MedAILib.worker import client
+from MedAILib.worker.events import Finished
+
+from . import mrml, results, tables
+from .run import Job
+from .sequence_results import write_sequence
+from .sequences import frame_count, is_sequence
+
+Node = Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left in the scene.
+
+    Attributes:
+        segmentation: the node with the segments, for a sequence the one that shows the current frame.
+        table: the statistics table node.
+        summaries: one per frame that was segmented.
+    """
+
+    segmentation: Node
+    table: Node
+    summaries: tuple[Summary, ...]
+
+
+class SegmentationRun:
+    """A :class:`MedAISlicer.run.Run`.
+
+    Args:
+        volume: scalar volume or sequence node.
+        segmentation: where to; None for a new one.
+        request: model and mode.
+        device: the worker's device.
+
+    Raises:
+        UsageError: a node is not in the scene, or the segmentation cannot take results.
+    """
+
+    def __init__(self, volume: Node, segmentation: Node | None, request: Request, device: str) -> None:
+        results.check_in_scene(volume)
+        if segmentation is not None:
+            results.check_output(segmentation)
+        self.name = volume.GetName() or ""
+        self.count = frame_count(volume)
+        self._volume, self._segmentation = volume, segmentation
+        self._request, self._device = request, device
+        self._places: dict[int, Image] = {}
+
+    def uses(self, node: Node) -> bool:
+        """Whether the run cannot be brought to its end without this node."""
+        return node is self._volume or (self._segmentation is not None and node is self._segmentation)
+
+    def submit(self, index: int) -> Job:
+        """Copy the voxels to the worker; raises what :func:`mrml.image_from_node` raises."""
+        image = mrml.image_from_node(self._volume, index if is_sequence(self._volume) else None)
+        # Only the place is kept: a long sequence would fill the memory.
+        self._places[index] = image.with_array(np.broadcast_to(np.uint8(0), image.shape))
+        return client.shared_worker(self._device).submit(TASK, *self._request.message(image))
+
+    def skippable(self, index: int, error: MedAIError) -> bool:
+        """One bad frame does not spoil a sequence."""
+        return self.count > 1 and isinstance(error, (ContentError, GeometryError))
+
+    def write(self, finished: Sequence[Finished | None]) -> Result:
+        """Bring everything into the scene; nothing is left of it if that fails."""
+        answers = [
+            None if answer is None else read_answer(answer.parameters, answer.arrays, self._places[index])
+            for index, answer in enumerate(finished)
+        ]
+        node = self._write_segments(answers)
+        summaries = tuple(answer.summary for answer in answers if answer is not None)
+        return Result(node, tables.write_statistics(node, summaries), summaries)
+
+    def _write_segments(self, answers: Sequence[Segmentation | None]) -> Node:
+        if is_sequence(self._volume):
+            return write_sequence(self._volume, answers)
+        for answer in answers:
+            if answer is not None:
+                summary = answer.summary
+                return results.write_segmentation(
+                    self._volume, answer.labels, summary.table, summary.provenance, self._segmentation
+                )
+        raise ValueError("There is no result to write.")

@@ -1,0 +1,94 @@
+"""The statistics of a segmentation as a table node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import vtk
+
+from MedAILib.statistics import LabelStatistics
+from MedAILib.summary import Summary
+
+from . import provenance
+from .results import place_beside
+
+Node = Any
+
+ROLE = "MedAI.Statistics"
+"""Node reference from the segmentation to its table, and back."""
+
+SUMMARIES = "MedAISummaries"
+"""Attribute of the table that keeps everything the runs told about themselves."""
+
+FIGURES = {
+    "Volume [ml]": "volume_ml",
+    "Surface [mm2]": "surface_mm2",
+    "Mean": "mean",
+    "Minimum": "minimum",
+    "Maximum": "maximum",
+}
+"""Column name to attribute of :class:`MedAILib.statistics.LabelStatistics`."""
+
+
+def table_of(segmentation: Node) -> Node | None:
+    """The segmentation's statistics table, if there is one."""
+    return segmentation.GetNodeReference(ROLE)
+
+
+def write_statistics(segmentation: Node, summaries: Sequence[Summary]) -> Node:
+    """Write one row per structure that was found, into the segmentation's table or a new one beside it.
+
+    Args:
+        segmentation: the node the figures are about.
+        summaries: one per frame; more than one gives a column with the frame's number.
+
+    Returns:
+        The table node. Its columns are typed: text, whole numbers, and real numbers with NaN for "unknown".
+    """
+    rows = [(frame, row) for frame, summary in enumerate(summaries, 1) for row in summary.found]
+    content = vtk.vtkTable()
+    if len(summaries) > 1:
+        content.AddColumn(_column(vtk.vtkIntArray(), "Frame", [frame for frame, _ in rows]))
+    content.AddColumn(_column(vtk.vtkStringArray(), "Segment", [row.name for _, row in rows]))
+    content.AddColumn(_column(vtk.vtkIntArray(), "Voxels", [row.voxels for _, row in rows]))
+    for name, attribute in FIGURES.items():
+        content.AddColumn(_column(vtk.vtkDoubleArray(), name, [_figure(row, attribute) for _, row in rows]))
+    table = table_of(segmentation) or _new_table(segmentation)
+    modifying = table.StartModify()
+    table.SetAndObserveTable(content)
+    table.SetUseColumnTitleAsColumnHeader(True)
+    table.SetAttribute(SUMMARIES, json.dumps([summary.to_json() for summary in summaries]))
+    if summaries:
+        provenance.to_node(table, provenance.complete(summaries[0].provenance))
+    table.EndModify(modifying)
+    return table
+
+
+def summaries_of(segmentation: Node) -> tuple[Summary, ...]:
+    """What the last run into the segmentation told (timings, volumes, warnings), one per frame; empty if unknown."""
+    table = table_of(segmentation)
+    text = table.GetAttribute(SUMMARIES) if table is not None else None
+    return tuple(Summary.from_json(data) for data in json.loads(text or "[]"))
+
+
+def _new_table(segmentation: Node) -> Node:
+    scene = segmentation.GetScene()
+    name = scene.GenerateUniqueName(f"{segmentation.GetName()} statistics")
+    table = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    segmentation.SetNodeReferenceID(ROLE, table.GetID())
+    table.SetNodeReferenceID(ROLE, segmentation.GetID())
+    place_beside(table, segmentation)
+    return table
+
+
+def _column(array: Node, name: str, values: Sequence[Any]) -> Node:
+    array.SetName(name)
+    for value in values:
+        array.InsertNextValue(value)
+    return array
+
+
+def _figure(row: LabelStatistics, attribute: str) -> float:
+    return float(getattr(row, attribute))

@@ -1,0 +1,113 @@
+"""The sentences of the panel, from what the backend reports. Plain text; no Qt, no MRML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from slicer.i18n import tr as _
+
+from MedAILib.errors import MedAIError
+
+from .run import State, Status
+
+if TYPE_CHECKING:
+    from MedAILib.models import ModelCard
+    from MedAILib.summary import Summary
+
+_SHOWN_WARNINGS = 6
+
+
+def model_line(card: ModelCard) -> str:
+    """The model in one or two sentences, for under its chooser."""
+    what = _("{count} structures, {modality}, {anatomy}.").format(
+        count=len(card.labels), modality="/".join(card.modality), anatomy=card.anatomy
+    )
+    tested = _("Tested: {figure}.").format(figure=card.measured[0]) if card.measured else _("Not measured yet.")
+    return " ".join((what, tested, _("For research only.")))
+
+
+def model_card(card: ModelCard, broken: Iterable[MedAIError] = ()) -> str:
+    """The whole card, and why model folders that lie beside it cannot be used."""
+    reasons = [str(error) for error in broken]
+    lines = [card.text()]
+    if reasons:
+        lines += ["", _("Models that cannot be used:"), *reasons]
+    return "\n".join(lines)
+
+
+def status_line(status: Status) -> str:
+    """What the run is doing and for how long still."""
+    texts = {
+        State.IDLE: "",
+        State.STARTING: status.stage or _("Reading the volume"),
+        State.RUNNING: status.stage,
+        State.CANCELLING: _("Cancelling"),
+        State.IMPORTING: _("Bringing the result into the scene"),
+    }
+    text = texts[status.state]
+    number, count = status.part
+    if count > 1 and status.state in (State.STARTING, State.RUNNING):
+        text = _("Frame {number} of {count}: {stage}").format(number=number, count=count, stage=text)
+    if status.remaining is not None and status.state is State.RUNNING:
+        text = _("{stage}, about {time} left").format(stage=text, time=duration(status.remaining))
+    return with_warnings(text, status.warnings)
+
+
+def duration(seconds: float) -> str:
+    """A time that nobody reads to the second."""
+    whole = max(1, round(seconds))
+    if whole < 90:
+        return _("{seconds} s").format(seconds=whole)
+    return _("{minutes} min").format(minutes=round(whole / 60))
+
+
+def with_warnings(text: str, warnings: Iterable[tuple[str, str]]) -> str:
+    """The text with one line per warning below it; a long list is cut."""
+    messages = [message for code, message in warnings]
+    lines = [_("Warning: {message}").format(message=message) for message in messages[:_SHOWN_WARNINGS]]
+    if len(messages) > _SHOWN_WARNINGS:
+        lines.append(_("{count} more warnings are in the log.").format(count=len(messages) - _SHOWN_WARNINGS))
+    return "\n".join([text, *lines] if text else lines)
+
+
+def done_line(summaries: Iterable[Summary]) -> str:
+    """How much was found, how fast and where."""
+    every = list(summaries)
+    last = every[-1]
+    values = {
+        "count": len(last.volumes),
+        "seconds": f"{sum(summary.seconds for summary in every):.1f}",
+        "device": last.device,
+        "frames": len(every),
+    }
+    if len(every) > 1:
+        return _("Done: {frames} frames in {seconds} s on {device}.").format(**values)
+    return _("Done: {count} structures in {seconds} s on {device}.").format(**values)
+
+
+def result_text(summary: Summary) -> str:
+    """Which model made a result, how sure it was, what it was tested on, and what it did not find."""
+    lines = [_("Model {model} {version}, for research only.").format(model=summary.model, version=summary.version)]
+    sure = _sure(summary.confidence)
+    if sure:
+        lines.append(sure)
+    if summary.tested_on:
+        lines.append(_("Tested: {figures}.").format(figures="; ".join(summary.tested_on)))
+    if summary.volumes:
+        lines.append(_("Volume of all structures: {volume} ml.").format(volume=f"{summary.total_ml:.0f}"))
+        if summary.missing:
+            lines.append(_("Not found: {names}.").format(names=", ".join(summary.missing)))
+    else:
+        lines.append(_("None of the model's structures was found."))
+    return "\n".join(lines)
+
+
+def _sure(confidence: Mapping[str, float]) -> str:
+    known = {name: value for name, value in confidence.items() if value == value}
+    if not known:
+        return ""
+    name = min(known, key=lambda key: known[key])
+    return _("How sure (network's own probability): mean {mean} %, lowest {lowest} % in {name}.").format(
+        mean=f"{100.0 * sum(known.values()) / len(known):.0f}", lowest=f"{100.0 * known[name]:.0f}", name=name
+    )

@@ -1,0 +1,56 @@
+"""AI registration in 3D Slicer: the place of the module, whose method is still to come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+
+
+class MedAIRegistration(ScriptedLoadableModule):
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("MedAI Registration")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["MedAI Contributors (SlicerMedAI)"]
+        self.parent.helpText = _(
+            "Will align one volume with another. This module's method is not part of this version yet."
+        ) + _(' <a href="{url}">Documentation</a>').format(url="https://github.com/SlicerMedAI/SlicerMedAI#readme")
+        self.parent.acknowledgementText = _("MedAI is open source under the Apache License 2.0.")
+
+
+class MedAIRegistrationWidget(ScriptedLoadableModuleWidget):
+    def setup(self) -> None:
+        """Show the notice; called when the user opens the module for the first time."""
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MedAIRegistration.ui"))
+        self.layout.addWidget(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+
+
+class MedAIRegistrationLogic(ScriptedLoadableModuleLogic):
+    pass
+
+
+class MedAIRegistrationTest(ScriptedLoadableModuleTest):
+    def setUp(self) -> None:
+        """Start from an empty scene."""
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        """Run the tests one after the other."""
+        self.setUp()
+        self.test_PanelIsBuilt()
+
+    def test_PanelIsBuilt(self) -> None:
+        """The panel's file can be loaded."""
+        assert slicer.util.getModuleWidget("MedAIRegistration") is not None

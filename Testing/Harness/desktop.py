@@ -1,0 +1,256 @@
+"""Puts the pieces together: after :func:`desktop` the modules load as they do in Slicer."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+UTILITIES = (
+    "loadUI",
+    "childWidgetVariables",
+    "errorDisplay",
+    "warningDisplay",
+    "infoDisplay",
+    "confirmOkCancelDisplay",
+    "confirmYesNoDisplay",
+    "tryWithErrorDisplay",
+    "showStatusMessage",
+    "modulePath",
+    "reloadScriptedModule",
+)
+"""What of ``slicer.util`` needs the desktop; the rest is slicer-core's own."""
+
+
+def missing() -> str:
+    """Why the harness cannot run here and what to install, or an empty string."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    try:
+        importlib.import_module("PySide6.QtUiTools")
+    except ImportError as error:
+        return (
+            f"Qt cannot be loaded ({error}). Install PySide6-Essentials and, on Debian or Ubuntu, the packages "
+            "libgl1 libegl1 libxkbcommon0 libfontconfig1 libdbus-1-3."
+        )
+    if importlib.util.find_spec("slicer") is None:
+        return "slicer-core is not installed; it comes with the extra named test of this project."
+    return ""
+
+
+@dataclass
+class Desktop:
+    """The fake desktop.
+
+    Attributes:
+        messages: (kind, text) of all dialogs that would have been shown.
+        confirm: what the user answers to questions.
+        scene: the application around the present scene.
+        widgets: module name to the object of its open panel.
+        status: texts of the status bar.
+    """
+
+    messages: list[tuple[str, str]] = field(default_factory=list)
+    status: list[str] = field(default_factory=list)
+    confirm: bool = True
+    widgets: dict[str, Any] = field(default_factory=dict)
+    scene: Any = None
+
+    def new_scene(self, folder: Path) -> Any:
+        """Begin with an empty scene, and with no dialog shown yet; ``folder`` takes temporary files."""
+        from MRML import scene
+
+        self.messages.clear()
+        self.status.clear()
+        self.confirm = True
+        self.scene = scene.Application(folder)
+        self.scene.install()
+        return self.scene.scene
+
+    def load(self, name: str) -> Any:
+        """Import a module's file as Slicer does, build its panel and enter it; returns the module's widget object."""
+        path = module_path(name)
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        from .scripted import module_parent
+
+        description = SimpleNamespace(path=str(path))
+        getattr(module, name)(description)
+        parent = module_parent(path)
+        widget = getattr(module, f"{name}Widget")(parent)
+        widget.description = description
+        self.widgets[name] = widget
+        widget.setup()
+        self.enter(widget)
+        return widget
+
+    def enter(self, widget: Any) -> None:
+        """The user opens the module."""
+        widget.parent.qt_object.setProperty("isEntered", True)
+        if hasattr(widget, "enter"):
+            widget.enter()
+
+    def leave(self, widget: Any) -> None:
+        """The user opens another module."""
+        widget.parent.qt_object.setProperty("isEntered", False)
+        if hasattr(widget, "exit"):
+            widget.exit()
+
+    def unload(self, widget: Any) -> None:
+        """Slicer closes, or the module is taken away."""
+        widget.cleanup()
+        self.widgets.pop(widget.moduleName, None)
+
+    def process(self) -> None:
+        """Let the GUI do what is due."""
+        from PySide6.QtCore import QCoreApplication
+
+        QCoreApplication.processEvents()
+
+    def wait(self, done: Callable[[], bool], seconds: float = 60.0) -> bool:
+        """Let the GUI live until ``done()``; False when that took longer than ``seconds``."""
+        end = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > end:
+                return False
+            self.process()
+            time.sleep(0.002)
+        return True
+
+    def picture(self, widget: Any, path: Path, width: int) -> None:
+        """Save how a panel looks at a width in pixels and the height that it needs."""
+        top = widget.parent.qt_object
+        top.resize(width, 10)
+        top.show()
+        for _ in range(4):
+            self.process()
+            layout = top.layout()
+            height = layout.totalHeightForWidth(width) if layout.hasHeightForWidth() else top.sizeHint().height()
+            top.resize(width, height)
+        self.process()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not top.grab().save(str(path)):
+            raise OSError(f"{path}: the picture cannot be written.")
+
+
+def module_path(name: str) -> Path:
+    """The file of one of our modules."""
+    return REPOSITORY / name / f"{name}.py"
+
+
+@lru_cache(maxsize=1)
+def desktop() -> Desktop:
+    """The one fake desktop of this process."""
+    reason = missing()
+    if reason:
+        raise RuntimeError(reason)
+    import slicer
+    from PySide6.QtWidgets import QApplication
+
+    from . import parameters, pythonqt, scripted
+
+    QApplication.instance() or QApplication(["medai-tests"])
+    here = Desktop()
+    for name, classes in (("qt", pythonqt.QT), ("ctk", pythonqt.CTK)):
+        _module(name, {cls.__name__: cls for cls in classes})
+    for cls in pythonqt.SLICER:
+        setattr(slicer, cls.__name__, cls)
+    _module("slicer.ScriptedLoadableModule", {name: getattr(scripted, name) for name in scripted.__all__})
+    _module("slicer.i18n", {"tr": lambda text: text, "translate": lambda context, text: text})
+    _module(
+        "slicer.parameterNodeWrapper",
+        {"parameterNodeWrapper": parameters.parameterNodeWrapper, "GuiConnector": parameters.GuiConnector},
+    )
+    _module("slicer.packaging", {"load_requirements": _load_requirements, "pip_ensure": lambda *_, **__: None})
+    slicer.app = Application()
+    for name, value in _utilities(here).items():
+        setattr(slicer.util, name, value)
+    return here
+
+
+def _module(name: str, contents: dict[str, Any]) -> None:
+    module = ModuleType(name)
+    module.__dict__.update(contents)
+    sys.modules[name] = module
+    package, _, short = name.rpartition(".")
+    if package:
+        setattr(sys.modules[package], short, module)
+
+
+def _load_requirements(path: str) -> list[str]:
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+class Application:
+    """The part of ``slicer.app`` that the modules use."""
+
+    applicationName = "Slicer"
+
+    def connect(self, signal: str, slot: Callable[..., None]) -> bool:
+        return True
+
+    def testingEnabled(self) -> bool:
+        return False
+
+    def setOverrideCursor(self, cursor: Any) -> None: ...
+
+    def restoreOverrideCursor(self) -> None: ...
+
+    def processEvents(self) -> None:
+        desktop().process()
+
+
+def _utilities(here: Desktop) -> dict[str, Any]:
+    """Those functions of ``slicer.util`` that need the desktop."""
+    from . import ui
+
+    def shown(kind: str) -> Callable[..., None]:
+        return lambda text, *_, **__: here.messages.append((kind, str(text)))
+
+    def confirm(text: str, *_: Any, **__: Any) -> bool:
+        here.messages.append(("question", text))
+        return here.confirm
+
+    @contextlib.contextmanager
+    def try_with_error_display(
+        message: str | None = None, show: bool = True, waitCursor: bool = False
+    ) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            logging.getLogger(__name__).info("shown to the user", exc_info=error)
+            here.messages.append(("error", f"{message}\n\n{error}" if message else str(error)))
+
+    def reload(name: str) -> None:
+        here.unload(here.widgets[name])
+        here.load(name)
+
+    replacements = (
+        ui.loadUI,
+        ui.childWidgetVariables,
+        shown("error"),
+        shown("warning"),
+        shown("information"),
+        confirm,
+        confirm,
+        try_with_error_display,
+        lambda text, *_: here.status.append(text),
+        lambda name: str(module_path(name)),
+        reload,
+    )
+    return dict(zip(UTILITIES, replacements, strict=True))

@@ -1,0 +1,165 @@
+"""The MedAI panel on the fake desktop, with a model that needs no network and a worker that does as it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from Harness import desktop, missing
+
+MATRIX = np.diag([1.0, 1.5, 2.0, 1.0])
+SHAPE = (6, 7, 8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without Qt the tests of this folder that need it are skipped, with the reason."""
+    reason = missing()
+    if reason:
+        for item in items:
+            if Path(__file__).parent in item.path.parents and "desk" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's model folder, with the card of one model in it; nothing loads its weights."""
+    from tiny_model import card_fields
+
+    folder = tmp_path / "models"
+    (folder / "tiny").mkdir(parents=True)
+    measured = [{"dataset": "the balls", "metric": "Dice", "value": 0.97, "command": "medai segment"}]
+    card = card_fields(measured=measured)
+    (folder / "tiny" / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    monkeypatch.setenv("MEDAI_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Any]:
+    """The desktop with an empty scene."""
+    here = desktop()
+    here.new_scene(tmp_path)
+    yield here
+    for widget in list(here.widgets.values()):
+        here.unload(widget)
+
+
+class ScriptedWorker:
+    """Takes jobs like a worker; the test says what happens to them."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Any] = []
+        self.messages: list[tuple[str, dict, dict]] = []
+        self.devices: list[str] = []
+        self.slow_to_stop = False
+
+    def __call__(self, device: str = "auto") -> ScriptedWorker:
+        self.devices.append(device)
+        return self
+
+    def submit(self, task: str, parameters: dict, arrays: dict) -> Any:
+        from MedAILib.worker.job import Job
+
+        self.jobs.append(Job(task, self._cancelled))
+        self.messages.append((task, parameters, {name: np.array(array) for name, array in arrays.items()}))
+        return self.jobs[-1]
+
+    def _cancelled(self, job: Any) -> None:
+        from MedAILib.worker.events import Failed
+
+        if not self.slow_to_stop:
+            job.push(Failed("cancelled", "The run was cancelled; nothing was changed."))
+
+    def step(self, stage: str, fraction: float, remaining: float | None = None) -> None:
+        from MedAILib.progress import Step
+
+        self.jobs[-1].push(Step(stage, fraction, remaining))
+
+    def finish(self, labels: np.ndarray | None = None, warnings: tuple = ()) -> None:
+        """Answer the newest job as the pipeline does."""
+        from MedAILib.image import Image, Kind
+        from MedAILib.pipeline.request import answer
+        from MedAILib.summary import Segmentation
+        from MedAILib.worker.events import Finished
+
+        _, parameters, arrays = self.messages[-1]
+        image = Image(arrays["image"], np.asarray(parameters["affine"]), parameters["name"])
+        labels = _two_structures(image.shape) if labels is None else labels
+        result = Segmentation(image.with_array(labels, kind=Kind.LABEL), _summary(image, labels, warnings))
+        self.jobs[-1].push(Finished(*answer(result)))
+
+    def fail(self, code: str, message: str, log: str = "") -> None:
+        from MedAILib.worker.events import Failed
+
+        self.jobs[-1].push(Failed(code, message, log))
+
+
+def _two_structures(shape: tuple[int, ...]) -> np.ndarray:
+    labels = np.zeros(shape, np.uint8)
+    labels[1:5, 1:6, 1:7] = 10
+    labels[2:4, 2:4, 2:4] = 20
+    return labels
+
+
+def _summary(image: Any, labels: np.ndarray, warnings: tuple) -> Any:
+    from MedAILib.image import Kind
+    from MedAILib.models import find_model
+    from MedAILib.statistics import label_statistics
+    from MedAILib.summary import Summary, Warned, tested_on
+
+    card = find_model("tiny")
+    rows = label_statistics(image.with_array(labels, kind=Kind.LABEL), image, card.labels)
+    return Summary(
+        image=image.name,
+        model=card.name,
+        version=card.version,
+        sha256=card.sha256,
+        parameters={"mode": "exact"},
+        device="cpu",
+        precision="float32",
+        table=card.labels,
+        volumes=tuple(row for row in rows if row.voxels),
+        confidence={"Ball": 0.96, "Core": 0.71},
+        warnings=tuple(Warned(*pair) for pair in warnings),
+        timings={"Finding structures": 2.5},
+        tested_on=tested_on(card),
+    )
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> ScriptedWorker:
+    """Stands in for the shared worker of every device."""
+    fresh = ScriptedWorker()
+    import MedAILib.worker.client
+
+    monkeypatch.setattr(MedAILib.worker.client, "shared_worker", fresh)
+    return fresh
+
+
+@pytest.fixture
+def add_volume(desk: Any) -> Callable[..., Any]:
+    """Puts a volume into the scene."""
+
+    def add(name: str = "T1", array: np.ndarray | None = None) -> Any:
+        import slicer
+
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        array = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE) if array is None else array
+        slicer.util.updateVolumeFromArray(node, array)
+        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(MATRIX))
+        return node
+
+    return add
+
+
+@pytest.fixture
+def panel(desk: Any, models: Path, worker: ScriptedWorker) -> Any:
+    """The open MedAI panel with the tiny model chosen."""
+    widget = desk.load("MedAI")
+    widget.ui.modelComboBox.setCurrentIndex(widget.ui.modelComboBox.findData("tiny"))
+    return widget

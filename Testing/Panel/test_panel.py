@@ -1,0 +1,388 @@
+"""The MedAI panel: the module's own widget code on the fake desktop, with real MRML and a worker on strings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def reason(panel) -> str:
+    """What the disabled Apply button says; empty while it can be pressed."""
+    return "" if panel.ui.applyButton.enabled else panel.ui.applyButton.toolTip
+
+
+def press(button) -> None:
+    assert button.enabled
+    button.click()
+
+
+def begin(desk, panel, worker) -> None:
+    """Press Apply and wait until the worker has the job."""
+    jobs = len(worker.jobs)
+    press(panel.ui.applyButton)
+    assert desk.wait(lambda: len(worker.jobs) > jobs or not busy(panel))
+
+
+def busy(panel) -> bool:
+    return panel.ui.progressBar.visible
+
+
+def until_idle(desk, panel) -> None:
+    assert desk.wait(lambda: not busy(panel))
+
+
+def segmentations(desk) -> list:
+    scene = desk.scene.scene
+    return [
+        scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode")
+        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))
+    ]
+
+
+def names(node) -> list[str]:
+    content = node.GetSegmentation()
+    return [content.GetNthSegment(n).GetName() for n in range(content.GetNumberOfSegments())]
+
+
+def test_the_panel_loads_without_a_complaint(desk, panel):
+    assert desk.messages == []
+
+
+def test_an_open_panel_has_not_loaded_torch(desk):
+    code = (
+        "import sys, tempfile; from pathlib import Path; from Harness import desktop; here = desktop();"
+        "here.new_scene(Path(tempfile.mkdtemp())); panel = here.load('MedAI');"
+        "assert panel.ui.applyButton; print('torch' in sys.modules)"
+    )
+    paths = os.pathsep.join(str(REPOSITORY / folder) for folder in ("MedAI", "Testing"))
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == "False"
+
+
+def test_an_empty_scene_disables_apply_and_says_why(panel):
+    assert reason(panel) == "Choose an input volume, or press Load sample."
+
+
+def test_a_volume_that_is_there_already_is_chosen(desk, models, worker, add_volume):
+    volume = add_volume("Head")
+    panel = desk.load("MedAI")
+    assert panel.ui.inputSelector.currentNode() is volume
+    panel.ui.modelComboBox.setCurrentIndex(panel.ui.modelComboBox.findData("tiny"))
+    assert reason(panel) == ""
+
+
+def test_a_volume_without_an_image_disables_apply_and_says_why(desk, panel):
+    node = desk.scene.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Hollow")
+    panel.ui.inputSelector.setCurrentNode(node)
+    assert "Hollow holds no image" in reason(panel)
+
+
+def test_the_chosen_model_is_described(panel):
+    assert "2 structures, MR, ball." in panel.ui.modelSummaryLabel.text
+    assert "Dice 0.97 on the balls" in panel.ui.modelSummaryLabel.text
+    assert "research only" in panel.ui.modelSummaryLabel.text
+    assert "Only for tests." in panel.ui.modelCardText.plainText
+
+
+def test_a_model_that_is_not_here_disables_apply_and_says_why(panel, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    panel._parameterNode.model = "liver-ct"
+    assert "liver-ct is not on this computer" in reason(panel)
+    assert panel.ui.modelComboBox.currentData == "liver-ct"
+
+
+def test_a_damaged_model_folder_is_explained_in_the_card(desk, models, worker):
+    (models / "broken").mkdir()
+    (models / "broken" / "model.json").write_text("{", encoding="utf-8")
+    panel = desk.load("MedAI")
+    panel.ui.modelComboBox.setCurrentIndex(panel.ui.modelComboBox.findData("tiny"))
+    assert "broken" in panel.ui.modelCardText.plainText
+
+
+def test_apply_sends_the_volume_and_writes_named_segments_and_a_table(desk, panel, worker, add_volume):
+    volume = add_volume("Head")
+    panel.ui.inputSelector.setCurrentNode(volume)
+    begin(desk, panel, worker)
+    task, parameters, arrays = worker.messages[0]
+    assert task == "segment"
+    assert parameters["name"] == "Head"
+    np.testing.assert_allclose(parameters["affine"], np.diag([1.0, 1.5, 2.0, 1.0]))
+    assert arrays["image"].shape == (6, 7, 8)
+    worker.finish()
+    until_idle(desk, panel)
+    (node,) = segmentations(desk)
+    assert names(node) == ["Ball", "Core"]
+    assert panel._parameterNode.outputSegmentation is node
+    table = panel.ui.resultTable.mrmlTableNode()
+    assert table is not None
+    assert table.GetNumberOfRows() == 2
+    assert desk.messages == []
+
+
+def test_the_result_says_which_model_how_sure_and_what_it_was_tested_on(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    begin(desk, panel, worker)
+    worker.finish(warnings=(("volume", "The brain is smaller than any that the model has seen."),))
+    until_idle(desk, panel)
+    text = panel.ui.summaryLabel.text
+    assert "Model tiny 1.0, for research only." in text
+    assert "lowest 71 % in Core" in text
+    assert "Dice 0.97 on the balls" in text
+    assert not panel.ui.resultsCollapsibleButton.collapsed
+    assert "2 structures in 2.5 s on cpu" in panel.ui.statusLabel.text
+
+
+def test_progress_shows_stage_percentage_and_remaining_time(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    begin(desk, panel, worker)
+    worker.step("Finding structures", 0.42, 75.2)
+    assert desk.wait(lambda: panel.ui.progressBar.value == 42)
+    assert panel.ui.statusLabel.text == "Finding structures, about 75 s left"
+    assert panel.ui.applyButton.text == "Cancel"
+    assert not panel.ui.inputSelector.enabled
+
+
+def test_cancel_leaves_the_scene_as_it_was(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    begin(desk, panel, worker)
+    worker.step("Finding structures", 0.5, 1.0)
+    desk.wait(lambda: panel.ui.progressBar.value == 50)
+    press(panel.ui.applyButton)
+    until_idle(desk, panel)
+    assert segmentations(desk) == []
+    assert panel.ui.statusLabel.text.startswith("Cancelled")
+    assert (panel.ui.applyButton.text, reason(panel)) == ("Apply", "")
+    assert desk.messages == []
+
+
+def test_a_worker_that_is_slow_to_stop_keeps_the_button_waiting(desk, panel, worker, add_volume):
+    worker.slow_to_stop = True
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    begin(desk, panel, worker)
+    press(panel.ui.applyButton)
+    assert reason(panel) == "Cancelling"
+    worker.finish()
+    until_idle(desk, panel)
+    assert segmentations(desk) == []
+
+
+def test_closing_the_scene_cancels_the_run_and_writes_nothing(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    begin(desk, panel, worker)
+    desk.scene.scene.Clear(False)
+    until_idle(desk, panel)
+    assert segmentations(desk) == []
+    assert "The scene was closed." in panel.ui.statusLabel.text
+    assert reason(panel) == "Choose an input volume, or press Load sample."
+
+
+def test_closing_the_scene_forgets_the_result(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    begin(desk, panel, worker)
+    worker.finish()
+    until_idle(desk, panel)
+    desk.scene.scene.Clear(False)
+    assert panel.ui.resultTable.mrmlTableNode() is None
+    assert panel.ui.summaryLabel.text == "No result yet."
+
+
+@pytest.mark.parametrize("which", ["input", "output"])
+def test_deleting_a_node_that_the_run_needs_cancels_it_with_a_reason(desk, panel, worker, add_volume, which):
+    scene = desk.scene.scene
+    volume = add_volume("Head")
+    output = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    panel.ui.inputSelector.setCurrentNode(volume)
+    panel.ui.outputSelector.setCurrentNode(output)
+    begin(desk, panel, worker)
+    scene.RemoveNode(volume if which == "input" else output)
+    until_idle(desk, panel)
+    assert f"{'Head' if which == 'input' else 'Mine'} was deleted." in panel.ui.statusLabel.text
+    assert [names(node) for node in segmentations(desk)] == ([[]] if which == "input" else [])
+
+
+def test_deleting_another_node_does_not_disturb_the_run(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    other = add_volume("Other")
+    begin(desk, panel, worker)
+    desk.scene.scene.RemoveNode(other)
+    worker.finish()
+    until_idle(desk, panel)
+    assert len(segmentations(desk)) == 1
+
+
+def test_a_crash_of_the_worker_is_one_sentence_and_apply_works_again(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    begin(desk, panel, worker)
+    worker.fail("worker", "The worker process ended unexpectedly; it starts anew with the next run.", "Killed")
+    until_idle(desk, panel)
+    assert desk.messages[0][0] == "error"
+    assert "ended unexpectedly" in desk.messages[0][1]
+    assert panel.ui.statusLabel.text == "The worker process ended unexpectedly; it starts anew with the next run."
+    begin(desk, panel, worker)
+    worker.finish()
+    until_idle(desk, panel)
+    assert len(segmentations(desk)) == 1
+
+
+def test_a_bad_input_is_one_sentence(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    begin(desk, panel, worker)
+    worker.fail("content", "T1 is constant: every voxel is 7. Choose an image with content.")
+    until_idle(desk, panel)
+    assert desk.messages == [("error", "T1 is constant: every voxel is 7. Choose an image with content.")]
+    assert segmentations(desk) == []
+
+
+def test_what_the_user_draws_during_the_run_is_kept(desk, panel, worker, add_volume):
+    import slicer
+
+    volume = add_volume()
+    output = desk.scene.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    panel.ui.inputSelector.setCurrentNode(volume)
+    panel.ui.outputSelector.setCurrentNode(output)
+    begin(desk, panel, worker)
+    output.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    drawn = np.zeros((6, 7, 8), np.uint8)
+    drawn[2, 2, 2] = 1
+    output.GetSegmentation().AddEmptySegment("drawn", "Ball")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, output, "drawn", volume)
+    worker.finish()
+    until_idle(desk, panel)
+    assert names(output) == ["Ball", "Ball (2)", "Core"]
+    np.testing.assert_array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(output, "drawn", volume), drawn)
+
+
+def test_a_second_run_renews_the_result_instead_of_doubling_it(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    for _ in range(2):
+        begin(desk, panel, worker)
+        worker.finish()
+        until_idle(desk, panel)
+    (node,) = segmentations(desk)
+    assert names(node) == ["Ball", "Core"]
+
+
+def test_another_input_gets_a_segmentation_of_its_own(desk, panel, worker, add_volume):
+    for name in ("First", "Second"):
+        panel.ui.inputSelector.setCurrentNode(add_volume(name))
+        begin(desk, panel, worker)
+        worker.finish()
+        until_idle(desk, panel)
+    assert len(segmentations(desk)) == 2
+
+
+def test_the_run_goes_on_while_another_module_is_open(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    begin(desk, panel, worker)
+    desk.leave(panel)
+    worker.finish()
+    until_idle(desk, panel)
+    desk.enter(panel)
+    assert len(segmentations(desk)) == 1
+    assert reason(panel) == ""
+
+
+def test_choices_are_kept_in_the_scene(desk, panel, worker, add_volume):
+    volume = add_volume()
+    panel.ui.inputSelector.setCurrentNode(volume)
+    panel.ui.modeComboBox.currentIndex = 2
+    panel.ui.deviceComboBox.setCurrentIndex(panel.ui.deviceComboBox.findData("cpu"))
+    desk.unload(panel)
+    again = desk.load("MedAI")
+    assert again.ui.inputSelector.currentNode() is volume
+    assert again.ui.modeComboBox.currentIndex == 2
+    assert again.ui.deviceComboBox.currentData == "cpu"
+    assert again.ui.modelComboBox.currentData == "tiny"
+    begin(desk, again, worker)
+    assert worker.messages[0][1]["mode"] == "fast"
+    assert worker.devices[-1] == "cpu"
+
+
+def test_devices_are_asked_for_only_when_the_advanced_section_is_opened(desk, panel, worker):
+    from MedAILib.worker.events import Finished
+
+    assert worker.jobs == []
+    panel.ui.advancedCollapsibleButton.collapsed = False
+    panel.ui.advancedCollapsibleButton.collapsed = True
+    panel.ui.advancedCollapsibleButton.collapsed = False
+    assert [message[0] for message in worker.messages] == ["devices"]
+    found = [{"name": "cuda:0", "title": "Big GPU", "free_bytes": 1}, {"name": "cpu", "title": "CPU", "free_bytes": 1}]
+    worker.jobs[0].push(Finished({"devices": found}, {}))
+    assert desk.wait(lambda: panel.ui.deviceComboBox.count == 3)
+    assert panel.ui.deviceComboBox.currentData == "auto"
+    assert panel.ui.deviceComboBox.itemText(1) == "Big GPU (cuda:0)"
+
+
+def test_load_sample_chooses_the_sample(desk, panel, add_volume, monkeypatch):
+    from types import SimpleNamespace
+
+    monkeypatch.setitem(sys.modules, "SampleData", SimpleNamespace(downloadSample=add_volume))
+    press(panel.ui.sampleButton)
+    assert panel.ui.inputSelector.currentNode().GetName() == "MRHead"
+
+
+def test_a_sample_that_cannot_be_loaded_is_explained(desk, panel, monkeypatch):
+    monkeypatch.setitem(sys.modules, "SampleData", None)
+    press(panel.ui.sampleButton)
+    assert "MRHead could not be loaded" in desk.messages[0][1]
+
+
+def test_packages_that_the_user_declines_end_in_a_sentence_and_no_run(desk, panel, worker, add_volume, monkeypatch):
+    import slicer.packaging
+
+    def declined(*_, **__):
+        raise RuntimeError("User declined package installation")
+
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", declined)
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    press(panel.ui.applyButton)
+    assert "needs Python packages that were not installed" in desk.messages[0][1]
+    assert not busy(panel)
+    assert worker.jobs == []
+
+
+def test_reload_takes_all_parts_anew_and_stops_the_run(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    begin(desk, panel, worker)
+    old = sys.modules["MedAISlicer.run"]
+    panel.onReload()
+    again = desk.widgets["MedAI"]
+    assert again is not panel
+    assert sys.modules["MedAISlicer.run"] is not old
+    assert worker.jobs[0].done
+    assert again.ui.inputSelector.currentNode().GetName() == "T1"
+    assert desk.messages == []
+
+
+@pytest.mark.parametrize("name", ["MedAIRegistration", "MedAISuperRes"])
+def test_a_module_without_its_method_says_so_and_has_no_button(desk, name):
+    from Harness import pythonqt
+
+    widget = desk.load(name)
+    labels = widget.parent.findChildren(pythonqt.QLabel)
+    assert any("not part of this version yet" in label.text for label in labels)
+    assert "not part of this version yet" in widget.description.helpText
+    assert widget.parent.findChildren(pythonqt.QPushButton) == []
+
+
+@pytest.mark.parametrize("name", ["MedAI", "MedAIRegistration", "MedAISuperRes"])
+def test_every_module_introduces_itself(desk, models, worker, name):
+    described = desk.load(name).description
+    assert described.title
+    assert described.categories
+    assert described.contributors
+    assert "href=" in described.helpText
+    assert described.acknowledgementText

@@ -1,0 +1,8 @@
+"""The helpers of the static tests are plain files beside them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))

@@ -1,0 +1,109 @@
+"""Reading the modules' .ui files, and which widgets the Python side touches, without running anything."""
+
+from __future__ import annotations
+
+import ast
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import sources
+
+UI_FILES = tuple(module.parent / "Resources" / "UI" / f"{module.stem}.ui" for module in sources.MODULE_FILES)
+UI_VARIABLES = ("ui", "_ui")
+
+
+@dataclass(frozen=True)
+class Widget:
+    """One widget of a .ui file."""
+
+    cls: str
+    name: str
+    properties: dict[str, str]
+
+
+@cache
+def root_of(path: Path) -> ElementTree.Element:
+    """The file's top element."""
+    return ElementTree.parse(path).getroot()
+
+
+@cache
+def widgets(path: Path) -> list[Widget]:
+    """All widgets, the top one first."""
+    return [
+        Widget(
+            element.attrib["class"],
+            element.attrib["name"],
+            {item.attrib["name"]: "".join(item.itertext()).strip() for item in element.findall("property")},
+        )
+        for element in root_of(path).iter("widget")
+    ]
+
+
+def connections(path: Path) -> set[tuple[str, str, str, str]]:
+    """(sender, signal, receiver, slot)."""
+    return {
+        tuple(str(connection.findtext(end)) for end in ("sender", "signal", "receiver", "slot"))  # type: ignore[misc]
+        for connection in root_of(path).iter("connection")
+    }
+
+
+def parameter_names() -> set[str]:
+    """The parameters of the MedAI module, off the class that ``parameterNodeWrapper`` decorates."""
+    tree = sources.tree_of(sources.SLICER_SIDE / "parameters.py")
+    return {
+        statement.target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any("parameterNodeWrapper" in ast.unparse(d) for d in node.decorator_list)
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+    }
+
+
+@dataclass(frozen=True)
+class Use:
+    """The Python side touches a widget: ``ui.<widget>.<attribute>``.
+
+    Attributes:
+        signal: the signature, where the attribute is ``connect``.
+        written: the attribute is assigned to.
+    """
+
+    where: str
+    widget: str
+    attribute: str
+    signal: str = ""
+    written: bool = False
+
+
+def uses() -> Iterator[Use]:
+    """Every touch of a widget by its name, in the module files and the Slicer side."""
+    for path in sources.gui_files():
+        tree = sources.tree_of(path)
+        signals = {
+            id(node.func): ast.literal_eval(node.args[0])
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".connect") and len(node.args) == 2
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
+                holder = node.value.value
+                if isinstance(holder, ast.Attribute) and holder.attr in UI_VARIABLES:
+                    yield Use(
+                        f"{sources.name_of(path)}:{node.lineno}",
+                        node.value.attr,
+                        node.attr,
+                        signals.get(id(node), ""),
+                        isinstance(node.ctx, ast.Store),
+                    )
+
+
+def attributes_of(dotted: str) -> Iterator[tuple[str, str]]:
+    """(where, name) for each ``<dotted>.<name>`` on the Slicer side, e.g. of ``slicer.util`` or ``qt``."""
+    for path in sources.gui_files():
+        for node in ast.walk(sources.tree_of(path)):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == dotted:
+                yield f"{sources.name_of(path)}:{node.lineno}", node.attr
