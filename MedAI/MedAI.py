@@ -71,6 +71,8 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.sampleButton.connect("clicked(bool)", self.onSampleButton)
+        self.ui.undoButton.connect("clicked(bool)", self.onUndoButton)
+        self.ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onOutputChanged)
         self.ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onInputChanged)
         self.ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
         self.initializeParameterNode()
@@ -103,7 +105,7 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """The scene is about to go away, and the result of a run would have no place."""
         self._controller.cancel(_("The scene was closed."))
-        self._panel.forget_result()
+        self._panel.show_result(None)
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
@@ -117,7 +119,7 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._controller.busy and self._run is not None and self._run.uses(node):
             self._controller.cancel(_("{name} was deleted.").format(name=node.GetName()))
         elif node is self.ui.resultTable.mrmlTableNode():
-            self._panel.forget_result()
+            self._panel.show_result(None)
 
     def initializeParameterNode(self) -> None:
         """Make sure that the parameter node exists, is observed and has sensible values."""
@@ -169,6 +171,21 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameters and node and self.logic.belongsToOther(parameters.outputSegmentation, node):
             parameters.outputSegmentation = None
 
+    def onOutputChanged(self, node: Any) -> None:
+        """Show what is known of the chosen segmentation; the last result stays while a new one is to be made."""
+        if node is None:
+            self._panel.show_undo(None)
+        else:
+            self._panel.show_result(node)
+
+    def onUndoButton(self) -> None:
+        """Take the last result in the chosen segmentation back."""
+        from MedAISlicer import undo
+
+        segmentation = self.ui.outputSelector.currentNode()
+        undo.undo(segmentation)
+        self._panel.show_undo(segmentation)
+
     def onAdvancedCollapsed(self, collapsed: bool) -> None:
         """Ask for the devices when somebody wants to see them for the first time."""
         if not collapsed:
@@ -212,12 +229,15 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             logging.warning("MedAI: %s (%s)", message, code)
         if outcome.error is not None:
             logging.error("MedAI: %s", outcome.error)
-            slicer.util.errorDisplay(str(outcome.error))
+            sentence, _newline, details = str(outcome.error).partition("\n")
+            slicer.util.errorDisplay(sentence, **({"detailedText": details} if details else {}))
         elif outcome.result is not None:
             logging.info("MedAI: done, result in %s", outcome.result.segmentation.GetName())
-            self._panel.show_result(outcome.result.text, outcome.result.table)
-            if self._parameterNode and not self._parameterNode.outputSegmentation:
-                self._parameterNode.outputSegmentation = outcome.result.segmentation
+            self._panel.show_result(outcome.result.segmentation)
+            if outcome.result.of_sequence:
+                self._panel.show_undo(None)
+            else:
+                self.logic.getParameterNode().outputSegmentation = outcome.result.segmentation
 
 
 class MedAILogic(ScriptedLoadableModuleLogic):
@@ -257,12 +277,14 @@ class MedAILogic(ScriptedLoadableModuleLogic):
             ValueError: no input volume.
         """
         from MedAILib.pipeline.request import Request
+        from MedAISlicer.modality import modality_of
         from MedAISlicer.segmenting import SegmentationRun
 
         if parameters.inputVolume is None:
             raise ValueError(_("Choose an input volume."))
-        request = Request(model=parameters.model or None, mode=parameters.mode.value)
-        return SegmentationRun(parameters.inputVolume, parameters.outputSegmentation, request, parameters.device)
+        volume = parameters.inputVolume
+        request = Request(parameters.model or None, modality_of(volume), mode=parameters.mode.value)
+        return SegmentationRun(volume, parameters.outputSegmentation, request, parameters.device)
 
     def segment(self, inputVolume: Any, model: str | None = None, outputSegmentation: Any = None) -> Any:
         """Segment a volume and wait for it, e.g. in a script; returns the segmentation node."""
@@ -279,12 +301,23 @@ class MedAITest(ScriptedLoadableModuleTest):
     def runTest(self) -> None:
         """Run the tests one after the other."""
         self.setUp()
+        self.test_MissingInputIsExplained()
+        self.setUp()
         self.test_SampleIsSegmented()
 
+    def test_MissingInputIsExplained(self) -> None:
+        """Without a volume there is a reason and no run."""
+        logic = MedAILogic()
+        assert logic.whyNotReady(logic.getParameterNode())
+
     def test_SampleIsSegmented(self) -> None:
-        """The whole way on Slicer's own sample, where its packages and its data are there."""
+        """The whole way on Slicer's own sample, where torch is installed."""
+        from MedAISlicer.requirements import installed
         from MedAISlicer.sample import load_sample
 
+        if not installed("torch"):
+            self.delayDisplay("Not tested: PyTorch is not installed")
+            return
         self.delayDisplay("Loading the sample")
         volume = load_sample()
         self.delayDisplay("Segmenting")

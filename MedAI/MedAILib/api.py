@@ -44,7 +44,7 @@ def segment(
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         overwrite: replace files that exist.
         progress: show stage, percentage and remaining time on the error stream.
-        statistics: path of a volumes table to write (.csv or .tsv).
+        statistics: for files and arrays the path of a volumes table to write (.csv or .tsv).
         modality: DICOM code of the volume, if its file does not say it.
         force: go on although the modality does not fit the model.
         mode: "exact" or "fast"; None for what the model's card allows.
@@ -64,7 +64,11 @@ def segment(
     if hasattr(source, "IsA"):
         from MedAISlicer import console
 
-        return console.segment(source, model=model, output=output, device=device)
+        if statistics is not None:
+            raise UsageError("A volume node's statistics go into a table node; the argument is for files and arrays.")
+        return console.segment(
+            source, model, output, device, modality=modality, force=force, mode=mode, progress=progress
+        )
     request = Request(model, modality, force, mode)
     with ProgressLine(progress) as line:
         return segment_file(source, request, output, statistics, device, overwrite, line.event)

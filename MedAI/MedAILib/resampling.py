@@ -10,6 +10,9 @@ FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 """Full width at half maximum of a Gaussian in units of its standard deviation."""
 
 
+_SLAB = 32
+
+
 def is_axis_aligned(step: np.ndarray, shape: Shape) -> bool:
     """True if new voxel axes run along the old ones to within 1/1000 voxel over the whole grid.
 
@@ -80,7 +83,7 @@ def separable(
         sigmas = smoothing(step)[::-1] if antialias else np.zeros(3)
         lines = [_line_weights(*each) for each in zip(array.shape, shape, scales, offsets, sigmas, strict=True)]
         inside = [line[1] for line in lines]
-        result = array.astype(np.float32, copy=False)
+        result = array
         # The axis that shrinks most goes first, so that the later products are small.
         for axis in sorted(range(3), key=lambda a: shape[a] / array.shape[a]):
             result = _along(lines[axis][0], result, axis)
@@ -91,12 +94,23 @@ def separable(
 
 
 def _along(weights: np.ndarray, array: np.ndarray, axis: int) -> np.ndarray:
-    """Multiply each line of ``array`` along ``axis`` with ``weights`` (m, n)."""
-    if axis == 0:
-        return (weights @ array.reshape(array.shape[0], -1)).reshape(-1, *array.shape[1:])
-    if axis == 1:
-        return np.matmul(weights, array)
-    return array @ weights.T
+    """Multiply each line of ``array`` along ``axis`` with ``weights`` (m, n), slab by slab.
+
+    Slabs keep the float32 copy of an integer volume small.
+    """
+    shape = list(array.shape)
+    shape[axis] = len(weights)
+    result = np.empty(shape, np.float32)
+    for start in range(0, array.shape[1 if axis == 0 else 0], _SLAB):
+        slab = (slice(None), slice(start, start + _SLAB)) if axis == 0 else (slice(start, start + _SLAB),)
+        part = array[slab].astype(np.float32, copy=False)
+        if axis == 0:
+            result[slab] = np.tensordot(weights, part, axes=1)
+        elif axis == 1:
+            np.matmul(weights, part, out=result[slab])
+        else:
+            np.matmul(part, weights.T, out=result[slab])
+    return result
 
 
 def interpolate(

@@ -15,7 +15,7 @@ import numpy as np
 
 from .errors import GeometryError
 from .geometry import Shape, Spacing, centre_shift, closest_axes
-from .image import Image, Kind
+from .image import Image
 from .resampling import interpolate, is_axis_aligned, separable
 
 _LETTERS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
@@ -201,12 +201,3 @@ def rescale(image: Image, spacing: Spacing) -> Image:
     """The image at another spacing (mm, (k, j, i)) over the same box of space; see :func:`rescaled_grid`."""
     shape, affine = rescaled_grid(image.shape, image.affine, spacing)
     return resample(image, shape, affine)
-
-
-def as_labels(image: Image) -> Image:
-    """The same image declared a label map.
-
-    Raises:
-        ValueError: its numbers are not integers.
-    """
-    return image.with_array(image.array, kind=Kind.LABEL)

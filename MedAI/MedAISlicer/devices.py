@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from MedAILib.worker.events import Failed, Finished
 
 from .parameters import AUTOMATIC
 from .pulse import Pulse
+from .requirements import installed
 from .run import Job
 
 Choice = tuple[str, str]
@@ -39,7 +39,7 @@ class DeviceQuestion:
 
     def ask(self) -> None:
         """Ask, unless that was done already or torch is not there yet."""
-        if self._asked or not _torch_installed():
+        if self._asked or not installed("torch"):
             return
         self._asked = True
         self._job = client.shared_worker(AUTOMATIC).submit("devices")
@@ -62,11 +62,3 @@ class DeviceQuestion:
                 self.stop()
                 self._asked = False
                 logging.warning("MedAI: the worker did not say which devices there are: %s", event.message)
-
-
-def _torch_installed() -> bool:
-    try:
-        importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

@@ -2,8 +2,9 @@
 
 When a segment is written, the facts that identify it go into one of its tags: a hash of its voxels, where they lie, its
 own ID, and the color and terminology it was given. Later they are compared with the segment as it is then. The
-comparison survives saving and loading, another layer, another label value and another extent; it notices each changed
-voxel, a moved grid and a copied segment.
+comparison survives another layer, label value and extent, and saving and loading; it notices each changed voxel, a
+moved grid and a copied segment. In doubt a segment counts as the user's: a file has one grid for all its segments, so
+those on another grid come back changed.
 """
 
 from __future__ import annotations

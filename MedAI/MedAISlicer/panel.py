@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 from MedAILib.errors import MedAIError, ModelError
 from MedAILib.models import DEFAULT_MODEL, ModelCard, ModelStore
 
-from . import wording
+from . import tables, undo, wording
 from .choices import fill
 from .devices import Choice, first_choices
 from .run import Outcome, State, Status
@@ -27,6 +27,7 @@ class Panel:
         self._broken: list[ModelError] = []
         self._cards: dict[str, ModelCard] = {}
         self.show_devices(first_choices(), first_choices()[0][1])
+        self._say("")
 
     def load_models(self, chosen: str) -> str:
         """Look which models there are and offer them; returns the name of the one that is chosen now."""
@@ -72,12 +73,13 @@ class Panel:
         """The run: progress, and the button that now cancels."""
         busy = status.state is not State.IDLE
         self._ui.progressBar.visible = busy
-        for widget in (self._ui.inputSelector, self._ui.modelComboBox, self._ui.outputSelector, self._ui.sampleButton):
-            widget.enabled = not busy
+        self._ui.inputsCollapsibleButton.enabled = not busy
+        self._ui.outputsCollapsibleButton.enabled = not busy
+        self._ui.advancedCollapsibleButton.enabled = not busy
         if not busy:
             return
         self._ui.progressBar.value = int(100.0 * status.fraction)
-        self._ui.statusLabel.text = wording.status_line(status)
+        self._say(wording.status_line(status))
         can_cancel = status.state in (State.STARTING, State.RUNNING)
         self._ui.applyButton.text = _("Cancel")
         self._ui.applyButton.enabled = can_cancel
@@ -86,29 +88,43 @@ class Panel:
         )
 
     def show_end(self, outcome: Outcome) -> None:
-        """How the run ended, with its warnings."""
+        """How the run ended; the warnings of a result stand beside the result."""
+        warnings = outcome.warnings
         if outcome.error is not None:
-            text = _first_lines(outcome.error)
+            text = _first_line(outcome.error)
         elif outcome.cancelled is not None:
             text = " ".join(filter(None, (_("Cancelled; the scene is as it was."), outcome.cancelled)))
         else:
-            text = wording.done_line(outcome.result.summaries)
-        self._ui.statusLabel.text = wording.with_warnings(text, outcome.warnings)
+            summaries = outcome.result.summaries
+            text = wording.done_line(summaries)
+            known = {(warned.code, warned.message) for summary in summaries for warned in summary.warnings}
+            warnings = tuple(pair for pair in warnings if pair not in known)
+        self._say(wording.with_warnings(text, warnings))
 
-    def show_result(self, text: str, table: Any) -> None:
-        """The result's account and its table node."""
-        self._ui.summaryLabel.text = text
-        self._ui.resultTable.setMRMLTableNode(table)
+    def show_result(self, segmentation: Any) -> None:
+        """What is known of the last result in a segmentation; nothing if there is none."""
+        summaries = tables.summaries_of(segmentation) if segmentation is not None else ()
+        self._ui.summaryLabel.text = wording.result_text(summaries) if summaries else _("No result yet.")
+        self._ui.resultTable.setMRMLTableNode(tables.table_of(segmentation) if summaries else None)
         self._ui.resultTable.resizeColumnsToContents()
-        self._ui.resultsCollapsibleButton.collapsed = False
+        self._ui.resultsCollapsibleButton.collapsed = not summaries
+        self.show_undo(segmentation)
 
-    def forget_result(self) -> None:
-        """The scene with the result is gone."""
-        self._ui.resultTable.setMRMLTableNode(None)
-        self._ui.summaryLabel.text = _("No result yet.")
-        self._ui.resultsCollapsibleButton.collapsed = True
+    def show_undo(self, segmentation: Any) -> None:
+        """Whether there is something to take back."""
+        possible = segmentation is not None and undo.can_undo(segmentation)
+        self._ui.undoButton.enabled = possible
+        self._ui.undoButton.toolTip = (
+            _("Bring the segmentation back to what it was before the last result; later changes are lost too.")
+            if possible
+            else _("There is no result to take back.")
+        )
+
+    def _say(self, text: str) -> None:
+        self._ui.statusLabel.text = text
+        self._ui.statusLabel.visible = bool(text)
 
 
-def _first_lines(error: MedAIError) -> str:
+def _first_line(error: MedAIError) -> str:
     """The message without the log that may follow it."""
     return str(error).split("\n", maxsplit=1)[0]

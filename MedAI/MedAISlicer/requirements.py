@@ -32,7 +32,7 @@ def ensure(requirements_path: str) -> None:
     Raises:
         RequirementsError: a package is missing still; the message says what to do.
     """
-    if not _installed("torch"):
+    if not installed("torch"):
         _install_torch()
     try:
         slicer.packaging.pip_ensure(slicer.packaging.load_requirements(requirements_path), requester="MedAI")
@@ -45,7 +45,8 @@ def ensure(requirements_path: str) -> None:
         ) from error
 
 
-def _installed(package: str) -> bool:
+def installed(package: str) -> bool:
+    """Whether Python has a package, found without importing it."""
     try:
         importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -68,7 +69,7 @@ def _install_torch() -> None:
     except (RuntimeError, OSError, ImportError, ValueError, subprocess.SubprocessError) as error:
         logging.warning("MedAI: PyTorch was not installed: %s", error)
     importlib.invalidate_caches()
-    if not _installed("torch"):
+    if not installed("torch"):
         raise RequirementsError(
             _(
                 "PyTorch was not installed, and MedAI cannot compute without it. Press Apply again to install it; "

@@ -29,6 +29,8 @@ from .undo import one_step
 
 Node = Any
 
+REFERENCE_GEOMETRY = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+
 
 def write_segmentation(
     volume: Node,
@@ -44,7 +46,8 @@ def write_segmentation(
 
     Args:
         volume: the volume that was segmented.
-        labels: (k, j, i) integers; on the volume's own grid, or on any grid in world RAS.
+        labels: (k, j, i) integers; with the volume's shape they are taken to be on the volume's own grid, whatever
+            became of its transforms during the run; else they lie where their affine says, in world RAS.
         table: what the values of ``labels`` mean. Structures without voxels get no segment.
         facts: provenance, see :mod:`MedAISlicer.provenance`.
         segmentation: the node to add to; None for a new one.
@@ -144,10 +147,6 @@ def _merge(
     surface: bool,
 ) -> None:
     segmentation = node.GetSegmentation()
-    if not segmentation.GetConversionParameter(
-        slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-    ):
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     renewable = _renewable(segmentation)
     shapes = fingerprint.shapes({str(label.value): segment for label, segment in segments})
     left = []
@@ -174,6 +173,8 @@ def _merge(
     _clear(segmentation, left)
     if surface and segmentation.GetNumberOfSegments():
         node.CreateClosedSurfaceRepresentation()
+    if not segmentation.GetConversionParameter(REFERENCE_GEOMETRY):
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     provenance.to_node(node, pairs)
 
 

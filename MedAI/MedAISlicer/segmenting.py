@@ -31,11 +31,13 @@ class Result:
         segmentation: the node with the segments, for a sequence the one that shows the current frame.
         table: the statistics table node.
         summaries: one per frame that was segmented.
+        of_sequence: whether the segmentation is one that plays.
     """
 
     segmentation: Node
     table: Node
     summaries: tuple[Summary, ...]
+    of_sequence: bool
 
 
 class SegmentationRun:
@@ -84,7 +86,7 @@ class SegmentationRun:
         ]
         node = self._write_segments(answers)
         summaries = tuple(answer.summary for answer in answers if answer is not None)
-        return Result(node, tables.write_statistics(node, summaries), summaries)
+        return Result(node, tables.write_statistics(node, summaries), summaries, is_sequence(self._volume))
 
     def _write_segments(self, answers: Sequence[Segmentation | None]) -> Node:
         if is_sequence(self._volume):

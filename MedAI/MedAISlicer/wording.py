@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
@@ -71,43 +71,53 @@ def with_warnings(text: str, warnings: Iterable[tuple[str, str]]) -> str:
     return "\n".join([text, *lines] if text else lines)
 
 
-def done_line(summaries: Iterable[Summary]) -> str:
+def done_line(summaries: Sequence[Summary]) -> str:
     """How much was found, how fast and where."""
-    every = list(summaries)
-    last = every[-1]
+    last = summaries[-1]
     values = {
-        "count": len(last.volumes),
-        "seconds": f"{sum(summary.seconds for summary in every):.1f}",
+        "count": len(last.found),
+        "time": duration(sum(summary.seconds for summary in summaries)),
         "device": last.device,
-        "frames": len(every),
+        "frames": len(summaries),
     }
-    if len(every) > 1:
-        return _("Done: {frames} frames in {seconds} s on {device}.").format(**values)
-    return _("Done: {count} structures in {seconds} s on {device}.").format(**values)
+    if len(summaries) > 1:
+        return _("Done: {frames} frames in {time} on {device}.").format(**values)
+    return _("Done: {count} structures in {time} on {device}.").format(**values)
 
 
-def result_text(summary: Summary) -> str:
-    """Which model made a result, how sure it was, what it was tested on, and what it did not find."""
-    lines = [_("Model {model} {version}, for research only.").format(model=summary.model, version=summary.version)]
-    sure = _sure(summary.confidence)
+def result_text(summaries: Sequence[Summary]) -> str:
+    """Which model made a result, how sure it was, what it was tested on, and what the user must know about it.
+
+    Args:
+        summaries: one per frame, at least one.
+    """
+    first = summaries[0]
+    lines = [_("Model {model} {version}, for research only.").format(model=first.model, version=first.version)]
+    sure = _sure([summary.confidence for summary in summaries])
     if sure:
         lines.append(sure)
-    if summary.tested_on:
-        lines.append(_("Tested: {figures}.").format(figures="; ".join(summary.tested_on)))
-    if summary.volumes:
-        lines.append(_("Volume of all structures: {volume} ml.").format(volume=f"{summary.total_ml:.0f}"))
-        if summary.missing:
-            lines.append(_("Not found: {names}.").format(names=", ".join(summary.missing)))
-    else:
+    if first.tested_on:
+        lines.append(_("Tested: {figures}.").format(figures="; ".join(first.tested_on)))
+    if not any(summary.found for summary in summaries):
         lines.append(_("None of the model's structures was found."))
-    return "\n".join(lines)
+    elif len(summaries) == 1:
+        lines.append(_("Volume of all structures: {volume} ml.").format(volume=_milliliters(first.total_ml)))
+        if first.missing:
+            lines.append(_("Not found: {names}.").format(names=", ".join(first.missing)))
+    warnings = dict.fromkeys((warned.code, warned.message) for summary in summaries for warned in summary.warnings)
+    return with_warnings("\n".join(lines), warnings)
 
 
-def _sure(confidence: Mapping[str, float]) -> str:
-    known = {name: value for name, value in confidence.items() if value == value}
+def _milliliters(volume: float) -> str:
+    return f"{volume:.0f}" if volume >= 10.0 else f"{volume:.2g}"
+
+
+def _sure(confidences: Iterable[Mapping[str, float]]) -> str:
+    known = [(value, name) for confidence in confidences for name, value in confidence.items() if value == value]
     if not known:
         return ""
-    name = min(known, key=lambda key: known[key])
-    return _("How sure (network's own probability): mean {mean} %, lowest {lowest} % in {name}.").format(
-        mean=f"{100.0 * sum(known.values()) / len(known):.0f}", lowest=f"{100.0 * known[name]:.0f}", name=name
+    lowest, name = min(known)
+    mean = sum(value for value, _name in known) / len(known)
+    return _("How sure (the network's own probability): mean {mean} %, lowest {lowest} % in {name}.").format(
+        mean=f"{100.0 * mean:.0f}", lowest=f"{100.0 * lowest:.0f}", name=name
     )

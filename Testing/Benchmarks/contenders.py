@@ -34,8 +34,9 @@ class Network(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.head = nn.Conv3d(width, classes, 1)
-        with torch.no_grad():
-            self.head.bias.copy_(torch.cat([torch.full((1,), 0.01), torch.zeros(classes - 1)]))
+        bias = torch.zeros(classes)
+        bias[0] = 0.01
+        self.head.bias = nn.Parameter(bias)
 
     def features(self, patch: torch.Tensor) -> torch.Tensor:
         """(n, 1, k, j, i) to (n, width, k, j, i)."""
@@ -168,7 +169,7 @@ def medai_pipeline(task: Task, fast: bool = False) -> np.ndarray:
 
 
 def monai_pipeline(task: Task, nearest: bool = False) -> np.ndarray:
-    """MONAI's Spacing transform, inferer, and the transform's inverse on the logits (as its bundles do) or on labels."""
+    """MONAI's Spacing transform, inferer, and the transform's inverse on logits, as its bundles do, or on labels."""
     from monai.data import MetaTensor
     from monai.transforms import Spacing
 

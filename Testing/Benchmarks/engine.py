@@ -29,13 +29,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 ENGINES = ("MedAI", "MedAI bf16", "MONAI", "nnU-Net")
-PIPELINES = (
-    "MedAI pipeline",
-    "MedAI fast pipeline",
-    "MONAI labels pipeline",
-    "MONAI pipeline",
-    "nnU-Net pipeline",
-)
+PEER_PIPELINES = ("MONAI labels", "MONAI", "nnU-Net")
 
 
 @dataclass(frozen=True)
@@ -129,25 +123,30 @@ def equal(folder: Path, first: str, second: str) -> str:
     return f"{100 * np.mean(one == two):.3f}"
 
 
-def engine_rows(case: Case, repeat: int, folder: Path) -> Iterator[str]:
+def engine_rows(case: Case, names: list[str], repeat: int, folder: Path, with_reference: bool) -> Iterator[str]:
     """Table lines of the engines for one number of classes."""
-    runs = take_turns(["network", "features", *ENGINES], case, repeat, folder)
-    measure("reference", case, folder / "volume.npy", folder / "reference.npy")
-    for name in ENGINES:
+    ours = any(name.startswith("MedAI") for name in names)
+    peers = any(not name.startswith("MedAI") for name in names)
+    bare = ["network"] * peers + ["features"] * ours
+    runs = take_turns([*bare, *names], case, repeat, folder)
+    if with_reference:
+        measure("reference", case, folder / "volume.npy", folder / "reference.npy")
+    for name in names:
         run = runs[name]
         # No bare run in bfloat16: its overhead would be against another network.
-        bare = {"MedAI": runs["features"].cpu, "MedAI bf16": None}.get(name, runs["network"].cpu)
-        overhead = "" if bare is None else f"{run.cpu - bare:.1f}"
-        same = equal(folder, name, "reference")
+        alone = None if name == "MedAI bf16" else runs["features" if name == "MedAI" else "network"].cpu
+        overhead = "" if alone is None else f"{run.cpu - alone:.1f}"
+        same = equal(folder, name, "reference") if with_reference else ""
         yield f"| {case.classes} | {name} | {run.cpu:.1f} | {overhead} | {run.wall:.1f} | {run.peak:.2f} | {same} |"
 
 
-def pipeline_rows(case: Case, repeat: int, folder: Path) -> Iterator[str]:
+def pipeline_rows(case: Case, names: list[str], repeat: int, folder: Path) -> Iterator[str]:
     """Table lines of the whole way from image to labels for one number of classes."""
-    runs = take_turns(list(PIPELINES), case, repeat, folder)
+    ours = ["MedAI pipeline", "MedAI fast pipeline"]
+    runs = take_turns([*ours, *(f"{name} pipeline" for name in names)], case, repeat, folder)
     fast = runs["MedAI fast pipeline"]
     for name, run in runs.items():
-        same = equal(folder, name, "MedAI pipeline") if name.startswith("MedAI") else ""
+        same = equal(folder, name, "MedAI pipeline") if name in ours else ""
         yield (
             f"| {case.classes} | {name.replace(' pipeline', '')} | {run.cpu:.1f} | {run.wall:.1f} | {run.peak:.2f} "
             f"| {run.cpu / fast.cpu:.1f} | {run.wall / fast.wall:.1f} | {same} |"
@@ -172,7 +171,7 @@ def table(arguments: argparse.Namespace) -> Iterator[str]:
             yield "|---|---|---|---|---|---|---|"
             for classes in arguments.classes:
                 case = Case(shape, classes, patch, arguments.width)
-                yield from engine_rows(case, arguments.repeat, Path(folder))
+                yield from engine_rows(case, arguments.engines, arguments.repeat, Path(folder), arguments.reference)
         if "pipeline" in arguments.tables:
             patch, zoom = arguments.pipeline_patch, arguments.zoom
             yield f"\n**Pipeline**, image to labels on its grid, network voxels {zoom} times as large, patch {patch}:\n"
@@ -180,14 +179,14 @@ def table(arguments: argparse.Namespace) -> Iterator[str]:
             yield "|---|---|---|---|---|---|---|---|"
             for classes in arguments.classes:
                 case = Case(shape, classes, patch, arguments.width, zoom)
-                yield from pipeline_rows(case, arguments.repeat, Path(folder))
+                yield from pipeline_rows(case, arguments.pipelines, arguments.repeat, Path(folder))
 
 
 def processor() -> str:
     """The processor's own name where the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(line for line in lines if line.startswith("model name")).split(":", 1)[1].strip()
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 
@@ -197,6 +196,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=int, nargs="+", default=[3, 25, 105])
     parser.add_argument("--tables", nargs="+", choices=["engine", "pipeline"], default=["engine", "pipeline"])
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--pipelines", nargs="*", choices=PEER_PIPELINES, default=list(PEER_PIPELINES), help="peers")
+    parser.add_argument("--no-reference", dest="reference", action="store_false", help="leave the comparison out")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each contender")
     parser.add_argument("--shape", type=int, nargs=3, default=[256, 256, 192], metavar=("K", "J", "I"))
     parser.add_argument("--patch", type=int, default=128)

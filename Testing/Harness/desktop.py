@@ -16,6 +16,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import system_libraries
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 UTILITIES = (
     "loadUI",
@@ -39,10 +41,7 @@ def missing() -> str:
     try:
         importlib.import_module("PySide6.QtUiTools")
     except ImportError as error:
-        return (
-            f"Qt cannot be loaded ({error}). Install PySide6-Essentials and, on Debian or Ubuntu, the packages "
-            "libgl1 libegl1 libxkbcommon0 libfontconfig1 libdbus-1-3."
-        )
+        return f"Qt cannot be loaded ({error}). {system_libraries.sentence('qt') or 'Install PySide6-Essentials.'}"
     if importlib.util.find_spec("slicer") is None:
         return "slicer-core is not installed; it comes with the extra named test of this project."
     return ""

@@ -31,7 +31,7 @@ def application(tmp_path: Path, vtk_log: Any) -> Iterator[Application]:
     application = Application(tmp_path)
     application.install()
     yield application
-    application.scene.Clear(False)
+    application.close()
     complaints = [line for line in vtk_log.GetOutput().splitlines() if line.lower().startswith(("error", "warning"))]
     assert not complaints, vtk_log.GetOutput()
 

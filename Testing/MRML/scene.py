@@ -18,6 +18,9 @@ LOGICS = {
     "Sequences": "vtkSlicerSequencesLogic",
 }
 
+SEEN = ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLTableNode", "vtkMRMLTransformNode")
+"""Classes whose nodes have an item in the subject hierarchy."""
+
 
 class Application:
     """The scene with everything that reading, converting and saving nodes needs.
@@ -62,6 +65,40 @@ class Application:
         self.io = slicer.vtkDataIOManager()
         self.io.SetCacheManager(self.cache)
         self.scene.SetDataIOManager(self.io)
+
+        self._keep_subject_hierarchy()
+
+    def _keep_subject_hierarchy(self) -> None:
+        """What the desktop's plugins do: each node that users see has an item as long as it is in the scene."""
+        import slicer
+        import vtk
+
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def added(scene: Any, _: str, node: Any) -> None:
+            if is_seen(scene, node) and not hierarchy().GetItemByDataNode(node):
+                hierarchy().CreateItem(hierarchy().GetSceneItemID(), node)
+
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def removed(scene: Any, _: str, node: Any) -> None:
+            if is_seen(scene, node) and hierarchy().GetItemByDataNode(node):
+                hierarchy().RemoveItem(hierarchy().GetItemByDataNode(node), False, False)
+
+        def is_seen(scene: Any, node: Any) -> bool:
+            return not scene.IsClosing() and not scene.IsImporting() and any(node.IsA(name) for name in SEEN)
+
+        def hierarchy() -> Any:
+            return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
+
+        self.observations = [
+            self.scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, added),
+            self.scene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, removed),
+        ]
+
+    def close(self) -> None:
+        """Empty the scene and let go of it."""
+        for observation in self.observations:
+            self.scene.RemoveObserver(observation)
+        self.scene.Clear(False)
 
     def install(self) -> None:
         """Make this the scene that ``slicer.mrmlScene`` and ``slicer.util`` mean."""

@@ -89,7 +89,7 @@ def test_the_modality_of_a_dicom_volume_is_known(scene: Any, volume: Any, model:
     import slicer
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), volume)
+    item = hierarchy.GetItemByDataNode(volume)
     hierarchy.SetItemAttribute(item, "DICOM.Modality", "CT")
     with pytest.raises(ModalityError, match="CT"):
         console.segment(volume, model, progress=False)

@@ -46,6 +46,8 @@ def test_points_under_a_non_linear_transform_are_in_world_too(scene: Any) -> Non
     node.SetAndObserveTransformNodeID(warp.GetID())
     moved = [warp.GetTransformToParent().TransformPoint(point) for point in POINTS]
     assert np.allclose(mrml.points_from_markups(node), moved)
+    mrml.points_to_markups(node, POINTS)
+    assert np.allclose(mrml.points_from_markups(node), POINTS, atol=1e-2)
 
 
 def test_points_that_are_not_placed_yet_are_left_out(scene: Any) -> None:

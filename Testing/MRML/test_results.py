@@ -119,10 +119,17 @@ def test_the_terminology_is_one_that_slicer_can_read(written: Any) -> None:
 def test_the_new_segmentation_stands_beside_its_volume(volume: Any) -> None:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "patient")
-    hierarchy.CreateItem(patient, volume)
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(volume), patient)
     node = results.write_segmentation(volume, labels(result()), TABLE, FACTS)
     assert node.GetName() == "head segmentation"
     assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == patient
+
+
+def test_a_scene_without_subject_hierarchy_items_is_no_obstacle(volume: Any) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
+    hierarchy.RemoveItem(hierarchy.GetItemByDataNode(volume), False)
+    node = results.write_segmentation(volume, labels(result()), TABLE, FACTS)
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == hierarchy.GetSceneItemID()
 
 
 def test_the_reference_geometry_is_that_of_the_volume(volume: Any, written: Any) -> None:
@@ -304,6 +311,47 @@ def test_a_new_name_and_color_by_the_user_survive_the_renewal(volume: Any, writt
     assert np.allclose(segment.GetColor(), (1, 0, 1))
     assert segment.GetTerminology() == STEM.terminology()
     assert np.array_equal(voxels(written, "my thalamus"), result(2) == 3)
+
+
+def test_painting_over_a_neighbor_touches_both(scene: Any, volume: Any, written: Any) -> None:
+    """With Slicer's own editing functions, as its brush calls them when it may overwrite other segments."""
+    logic = slicer.vtkSlicerSegmentEditorLogic()
+    logic.SetMRMLScene(scene)
+    logic.SetSegmentEditorNode(scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"))
+    logic.SetSegmentationNode(written)
+    stroke = np.zeros(SHAPE, np.uint8)
+    stroke[3:6, 3:6, 2:4] = 1
+    logic.ModifySegmentByLabelmap(
+        written,
+        segment_id(written, "Thalamus"),
+        mrml.layer_from_array(stroke, np.eye(4)),
+        logic.ModificationModeAdd,
+        [0, SHAPE[2] - 1, 0, SHAPE[1] - 1, 0, SHAPE[0] - 1],
+        False,
+        False,
+    )
+    corrected = {name: voxels(written, name) for name in ("Left hippocampus", "Thalamus")}
+    assert corrected["Thalamus"][stroke > 0].all()
+    assert not corrected["Left hippocampus"][stroke > 0].any()
+    results.write_segmentation(volume, labels(result()), TABLE, FACTS, written)
+    assert list(segments(written)) == ["Left hippocampus", "Thalamus", "Left hippocampus (2)", "Thalamus (2)"]
+    for name, array in corrected.items():
+        assert np.array_equal(voxels(written, name), array)
+
+
+@pytest.mark.parametrize("change", ["separate", "collapse", "pad"])
+def test_another_way_of_storing_a_segment_is_no_touch(volume: Any, written: Any, change: str) -> None:
+    content = written.GetSegmentation()
+    if change == "separate":
+        content.SeparateSegmentLabelmap(segment_id(written, "Thalamus"))
+    elif change == "collapse":
+        add_own(written, "own", CORNER)
+        content.CollapseBinaryLabelmaps(False)
+    else:
+        draw(written, "Thalamus", CORNER, 0)  # the layer grows to the whole grid
+    results.write_segmentation(volume, labels(result(2)), TABLE, FACTS, written)
+    assert "Thalamus (2)" not in segments(written)
+    assert np.array_equal(voxels(written, "Thalamus"), result(2) == 3)
 
 
 def test_a_color_that_the_model_changed_is_taken_over(volume: Any, written: Any) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from Harness import desktop, missing
 
 MATRIX = np.diag([1.0, 1.5, 2.0, 1.0])
 SHAPE = (6, 7, 8)
+NOTHING: Mapping = MappingProxyType({})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,7 +56,7 @@ class ScriptedWorker:
 
     def __init__(self) -> None:
         self.jobs: list[Any] = []
-        self.messages: list[tuple[str, dict, dict]] = []
+        self.messages: list[tuple[str, Mapping, Mapping]] = []
         self.devices: list[str] = []
         self.slow_to_stop = False
 
@@ -62,7 +64,9 @@ class ScriptedWorker:
         self.devices.append(device)
         return self
 
-    def submit(self, task: str, parameters: dict, arrays: dict) -> Any:
+    def submit(
+        self, task: str, parameters: Mapping = MappingProxyType({}), arrays: Mapping = MappingProxyType({})
+    ) -> Any:
         from MedAILib.worker.job import Job
 
         self.jobs.append(Job(task, self._cancelled))
@@ -123,7 +127,7 @@ def _summary(image: Any, labels: np.ndarray, warnings: tuple) -> Any:
         device="cpu",
         precision="float32",
         table=card.labels,
-        volumes=tuple(row for row in rows if row.voxels),
+        volumes=tuple(rows),
         confidence={"Ball": 0.96, "Core": 0.71},
         warnings=tuple(Warned(*pair) for pair in warnings),
         timings={"Finding structures": 2.5},
@@ -153,6 +157,24 @@ def add_volume(desk: Any) -> Callable[..., Any]:
         slicer.util.updateVolumeFromArray(node, array)
         node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(MATRIX))
         return node
+
+    return add
+
+
+@pytest.fixture
+def add_sequence(add_volume: Callable[..., Any]) -> Callable[..., Any]:
+    """Puts a sequence of volumes into the scene; nothing plays it yet."""
+
+    def add(name: str = "Perfusion", frames: int = 3) -> Any:
+        import slicer
+
+        scene = slicer.mrmlScene
+        sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
+        for number in range(frames):
+            volume = add_volume("frame")
+            sequence.SetDataNodeAtValue(volume, str(number))
+            scene.RemoveNode(volume)
+        return sequence
 
     return add
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
+
 from image_strategies import affines, rotation
 from MedAILib.errors import ContentError, GeometryError, ReadError
 from MedAILib.files import read_frames, read_image, write_image

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -10,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from MedAILib.errors import ContentError, GeometryError, MedAIError, ReadError
 from MedAILib.files import read_frames, read_image, write_image
 from MedAILib.image import Image, Kind
+from permissions import needs_permissions
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the sample images in ../shared/data are not there")
@@ -83,7 +84,7 @@ def test_a_damaged_packed_metaimage_is_refused(tmp_path: Path, scan: Image) -> N
 
 def test_a_header_without_its_data_file_is_refused(tmp_path: Path, scan: Image) -> None:
     volume = sitk.GetImageFromArray(scan.array)
-    for header, data in (("scan.mhd", "scan.raw"), ("scan.nhdr", "scan.raw.gz")):
+    for header, data in (("scan.mhd", "scan.raw"), ("scan.nhdr", "scan.raw.gz"), ("scan.hdr", "scan.img")):
         sitk.WriteImage(volume, str(tmp_path / header), useCompression=header.endswith("nhdr"))
         assert np.array_equal(read_image(tmp_path / header).array, scan.array)
         (tmp_path / data).unlink()
@@ -144,7 +145,7 @@ def test_labels_stored_as_numbers_with_a_point_become_integers(tmp_path: Path, s
         read_image(write_image(tmp_path / "broken.nii.gz", broken), Kind.LABEL)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything")
+@needs_permissions
 def test_a_forbidden_folder_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "secret"
     folder.mkdir(mode=0)

@@ -175,6 +175,19 @@ def test_more_than_256_classes_give_sixteen_bit_labels(classes, kind):
     assert (found.labels == reference_labels(reference_logits(network, volume, options))).mean() > 0.999
 
 
+def test_several_windows_per_network_call_give_the_same_labels():
+    network, volume = make(), smooth((20, 22, 18))
+    one, three = (predict_labels(network, volume, exact((8, 8, 8), batch=batch), "cpu").labels for batch in (1, 3))
+    assert (one == three).mean() > 0.9999
+
+
+def test_a_memory_mapped_volume_of_integers_is_read_as_it_is(tmp_path):
+    np.save(tmp_path / "volume.npy", np.round(100 * smooth((20, 22, 18))).astype(np.int16))
+    mapped = np.load(tmp_path / "volume.npy", mmap_mode="r")
+    found = predict_labels(make(), mapped, exact((8, 8, 8)), "cpu").labels
+    assert np.array_equal(found, predict_labels(make(), mapped.astype(np.float32), exact((8, 8, 8)), "cpu").labels)
+
+
 def test_several_channels_reach_the_network():
     network, volume, options = make(channels=3), smooth((14, 12, 11), 3), exact((8, 8, 8))
     found = predict_labels(network, volume, options, "cpu")
@@ -284,14 +297,33 @@ def test_a_network_that_changes_the_size_is_refused():
         predict_labels(network, smooth((12, 12, 12)), exact((8, 8, 8)), "cpu")
 
 
+class Cropping(nn.Module):
+    """Keeps the size of small patches only."""
+
+    def forward(self, patch: torch.Tensor) -> torch.Tensor:
+        return patch[:, :, :8, :8, :8]
+
+
+def test_a_network_that_crops_large_patches_is_refused():
+    with pytest.raises(ModelError, match="does not keep the size"):
+        predict_labels(Cropping(), smooth((16, 16, 16)), exact((12, 12, 12)), "cpu")
+
+
 def test_a_network_for_other_channels_is_refused_with_the_channel_count():
     with pytest.raises(ModelError, match="2 channels"):
         predict_labels(make(), smooth((12, 12, 12), 2), exact((8, 8, 8)), "cpu")
 
 
+class Stepped(Declared):
+    """Says what its patches must be divisible by."""
+
+    multiple = 4
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        lambda: predict_labels(Stepped(), smooth((9, 9, 9)), exact((8, 8, 9)), "cpu"),
         lambda: WindowOptions((8, 8, 0)),
         lambda: WindowOptions((8, 8, 8), overlap=1.0),
         lambda: WindowOptions((8, 8, 8), precision="double"),

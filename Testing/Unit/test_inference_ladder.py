@@ -84,15 +84,15 @@ def test_a_plan_gives_way_step_by_step_from_the_accelerator_down_to_a_small_patc
 def test_a_failing_accelerator_hands_over_to_the_cpu_with_its_reason(monkeypatch):
     attempt = engine._attempt
 
-    def broken(request, plan, multiple):
+    def broken(request, plan):
         if plan.device.type != "cpu":
             raise RuntimeError("no kernel image is available\nfor this device")
-        return attempt(request, plan, multiple)
+        return attempt(request, plan)
 
     monkeypatch.setattr(engine, "_attempt", broken)
     network = Hungry(99, MemoryError())
     request = engine._Request(
-        network, volume(), WindowOptions((32, 32, 32)), (40, 40, 40), engine.IDENTITY, lambda fraction: None
+        network, volume(), WindowOptions((32, 32, 32)), (40, 40, 40), engine.IDENTITY, 8, lambda fraction: None
     )
     found = engine._descend(request, Plan(CUDA, (32, 32, 32), "float16"))
     assert found.device == "cpu"

@@ -13,8 +13,8 @@ import pytest
 from MedAILib.errors import UsageError, WorkerError, WriteError
 from MedAILib.worker import arrays as module
 from MedAILib.worker.arrays import PREFIX, Exchange, read_arrays, sweep, write_arrays
-
-MEDAI = Path(module.__file__).parents[2]
+from permissions import needs_permissions
+from worker_tools import CHILD
 
 SAMPLES = {
     "float volume": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
@@ -115,7 +115,7 @@ def test_memory_is_preferred_only_while_it_has_room(monkeypatch: pytest.MonkeyPa
     assert module._place(1) != tmp_path
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+@needs_permissions
 def test_a_folder_without_write_permission_is_a_clear_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(WriteError, match="set TMPDIR"):
@@ -150,10 +150,8 @@ def orphan(base: Path) -> Path:
         "import os, sys; from pathlib import Path; from MedAILib.worker.arrays import Exchange;"
         "print(Exchange(Path(sys.argv[1])).folder(0).parent, flush=True); os._exit(1)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(MEDAI)}
-    output = subprocess.run(
-        [sys.executable, "-c", code, str(base)], env=environment, stdout=subprocess.PIPE, text=True, check=False
-    )
+    command = [sys.executable, "-c", code, str(base)]
+    output = subprocess.run(command, env=CHILD, stdout=subprocess.PIPE, text=True, check=False)
     return Path(output.stdout.strip())
 
 

@@ -4,15 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from MedAILib.errors import WorkerError
 from MedAILib.worker import process
-
-POSIX = os.name == "posix"
+from worker_tools import CHILD, needs_posix, running, until
 
 
 def executable(path: Path) -> Path:
@@ -41,14 +39,14 @@ def test_the_launcher_is_used_where_slicer_names_it_as_its_python(bare: Path, mo
     assert process.python_executable() == str(launcher)
 
 
-@pytest.mark.skipif(not POSIX, reason="the launcher has another name on Windows")
+@needs_posix
 def test_slicer_finds_its_launcher_on_the_path(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launcher = executable(bare / "on-path" / "PythonSlicer")
     monkeypatch.setenv("PATH", str(launcher.parent))
     assert process.python_executable() == str(launcher)
 
 
-@pytest.mark.skipif(not POSIX, reason="the launcher has another name on Windows")
+@needs_posix
 @pytest.mark.parametrize("place", ["Slicer/bin", "home/bin"])
 def test_slicer_finds_its_launcher_beside_the_program_and_in_its_home(
     bare: Path, monkeypatch: pytest.MonkeyPatch, place: str
@@ -58,7 +56,7 @@ def test_slicer_finds_its_launcher_beside_the_program_and_in_its_home(
     assert process.python_executable() == str(launcher)
 
 
-@pytest.mark.skipif(not POSIX, reason="a layout of macOS")
+@needs_posix
 def test_slicer_on_macos_finds_its_launcher_in_the_bundle(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(executable(bare / "Slicer.app" / "Contents" / "MacOS" / "Slicer")))
     launcher = executable(bare / "Slicer.app" / "Contents" / "bin" / "PythonSlicer")
@@ -103,7 +101,7 @@ def test_a_program_that_is_not_there_is_a_clear_error() -> None:
         process.start(["/no-such-python"])
 
 
-@pytest.mark.skipif(not POSIX, reason="process groups")
+@needs_posix
 @pytest.mark.parametrize("parent_first", [False, True])
 def test_ending_a_launcher_ends_its_child_even_if_the_launcher_is_dead_already(parent_first: bool) -> None:
     launcher = (
@@ -118,10 +116,7 @@ def test_ending_a_launcher_ends_its_child_even_if_the_launcher_is_dead_already(p
         started.wait(10)
     process.end_tree(started)
     started.communicate(timeout=10)  # ends only when the child's copy of the pipe is closed too
-    deadline = time.monotonic() + 10
-    while _running(child) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _running(child)
+    until(lambda: not running(child))
 
 
 def test_ending_what_has_ended_does_nothing() -> None:
@@ -133,7 +128,7 @@ def test_ending_what_has_ended_does_nothing() -> None:
 def test_ends_are_described_in_words() -> None:
     assert process.describe_exit(3) == "exit status 3"
     assert process.describe_exit(0xC0000005) == "exit status 0xc0000005"
-    if POSIX:
+    if os.name == "posix":
         assert "memory runs out" in process.describe_exit(-9)
         assert process.describe_exit(-11) == "SIGSEGV"
         assert process.describe_exit(-250) == "signal 250"
@@ -141,17 +136,5 @@ def test_ends_are_described_in_words() -> None:
 
 def test_importing_the_client_brings_neither_torch_nor_simpleitk() -> None:
     code = "import sys, MedAILib.worker; print(sorted({'torch', 'SimpleITK', 'vtk', 'slicer'} & set(sys.modules)))"
-    environment = {**os.environ, "PYTHONPATH": str(Path(process.__file__).parents[2])}
-    output = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    output = subprocess.run([sys.executable, "-c", code], env=CHILD, capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "[]"
-
-
-def _running(pid: int) -> bool:
-    """True unless the process is gone or waits to be collected by its parent."""
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from MedAILib.errors import Cancelled, MedAIError, WorkerError
@@ -24,6 +24,7 @@ def run_message(**parameters: object) -> dict[str, object]:
     return {"type": "run", "id": "1", "task": "t", "parameters": parameters, "arrays": {}, "folder": "/f"}
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), JSON, max_size=5))
 def test_any_json_value_survives_the_line_unchanged(parameters: dict[str, object]) -> None:
     message = {**run_message(), "parameters": parameters}
@@ -93,6 +94,7 @@ def test_a_line_that_is_no_message_is_told_apart(line: bytes) -> None:
     assert len(str(failure.value)) < 400
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_never_raise_anything_else(line: bytes) -> None:
     try:

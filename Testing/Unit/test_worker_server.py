@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -16,25 +15,22 @@ from typing import Any
 
 import pytest
 
-import MedAILib
 from MedAILib.worker.protocol import LIMIT
-
-HERE = Path(__file__).parent
-PATH = os.pathsep.join((str(Path(MedAILib.__file__).parents[1]), str(HERE)))
+from worker_tools import CHILD, TASKS, needs_posix
 
 
 class RawWorker:
     """The process with its pipes; lines are fetched by a thread so that no test can hang."""
 
     def __init__(self, *arguments: str, first: str = "") -> None:
-        command = [sys.executable, "-m", "MedAILib.worker", "--tasks", "worker_tasks", *arguments]
+        command = [sys.executable, "-m", "MedAILib.worker", "--tasks", TASKS, *arguments]
         if first:
             run = (
                 f"import runpy, sys; sys.argv = {command[2:]}; runpy.run_module('MedAILib.worker', run_name='__main__')"
             )
             command = [sys.executable, "-c", f"{first}\n{run}"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": PATH}, **pipes)  # type: ignore[call-overload]
+        self.process = subprocess.Popen(command, env=CHILD, **pipes)  # type: ignore[call-overload]
         self.lines: queue.Queue[bytes] = queue.Queue()
         self._deaf = False
         threading.Thread(target=self._read, daemon=True).start()
@@ -138,7 +134,7 @@ def test_it_ends_by_itself_when_nobody_reads_its_output_any_more(raw: RawWorker,
     raw.process.wait(timeout=15)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="on Windows no other process can keep the pipe open")
+@needs_posix
 def test_it_ends_when_its_parent_is_dead_even_if_another_process_keeps_the_pipe_open() -> None:
     parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     raw = RawWorker("--parent", str(parent.pid))
@@ -162,10 +158,16 @@ def test_close_ends_it_after_the_running_task(raw: RawWorker, tmp_path: Path) ->
     assert raw.process.wait(timeout=15) == 0
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals")
+@needs_posix
 def test_an_interrupt_from_the_keyboard_is_left_to_the_client(raw: RawWorker, tmp_path: Path) -> None:
     raw.next("ready")
     raw.process.send_signal(signal.SIGINT)
     time.sleep(0.1)
     raw.run("echo", tmp_path)
     raw.next("result")
+
+
+def test_two_orders_with_one_id_are_both_answered(raw: RawWorker, tmp_path: Path) -> None:
+    raw.run("echo", tmp_path, "same", value=1)
+    raw.run("echo", tmp_path, "same", value=2)
+    assert [raw.next("result")["parameters"]["value"] for _ in range(2)] == [1, 2]

@@ -15,7 +15,8 @@ from .failure import report
 _EPILOG = """exit status:
   0 done            2 wrong arguments     3 unreadable input    4 unusable geometry   5 unusable values
   6 output exists   7 cannot write        8 model unusable      9 other modality     10 no such device
- 11 worker failed  20 some cases of a batch failed             130 cancelled           1 anything else
+ 11 worker failed 12 out of memory       20 some cases of a batch failed
+130 cancelled      1 anything else
 
 MedAI is for research only, not for diagnosis."""
 

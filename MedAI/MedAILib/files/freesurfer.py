@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ReadError
 from ..image import Image
 from .formats import stem_of
+from .packed import open_unpacked
 
 _TYPES: dict[int, np.dtype] = {
     code: np.dtype(name) for code, name in {0: "u1", 1: "i4", 3: "f4", 4: "i2", 10: "u2"}.items()
@@ -30,9 +31,7 @@ def read_mgh(path: Path) -> list[Image]:
         ReadError: not such a file, or truncated.
     """
     try:
-        with path.open("rb") as plain:
-            packed = plain.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        with open_unpacked(path) as file:
             raw = file.read(_HEADER)
             if len(raw) < _HEADER:
                 raise ReadError(f"{path} is truncated: its header is not whole. Copy it again.")
@@ -57,6 +56,7 @@ def _affine(raw: bytes, size: tuple[int, int, int]) -> np.ndarray:
     """IJK to RAS from the header's spacing, direction columns and center."""
     (good,) = struct.unpack_from(">h", raw, 28)
     values = np.array(struct.unpack_from(">15f", raw, 30), float)
+    directions: np.ndarray
     spacing, directions, center = values[:3], values[3:12].reshape(3, 3).T, values[12:]
     if good <= 0:  # FreeSurfer's default: coronal, 1 mm
         spacing, center = np.ones(3), np.zeros(3)

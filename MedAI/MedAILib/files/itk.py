@@ -19,7 +19,7 @@ from .formats import SUFFIXES, suffix_of
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-_READING = threading.Lock()
+_READING = threading.RLock()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Key names: Slicer's ``vtkMRMLSegmentationStorageNode`` (https://slicer.readthedo
 from __future__ import annotations
 
 import colorsys
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -129,7 +130,7 @@ def read_labels(path: str | PathLike[str]) -> tuple[Image, list[Label]]:
 
 def made_up_table(array: np.ndarray) -> list[Label]:
     """An entry for each value above 0 that occurs in the array."""
-    return [_made_up(int(value)) for value in np.unique(array) if value > 0]
+    return [_made_up(value) for value in label_boxes(array) if value > 0]
 
 
 def _made_up(value: int, name: str = "") -> Label:
@@ -158,7 +159,7 @@ def _read_segmentation(path: Path) -> tuple[Image, list[Label]]:
     number = 0
     while f"Segment{number}_ID" in fields or f"Segment{number}_Name" in fields:
         own = {key.partition("_")[2]: v for key, v in fields.items() if key.startswith(f"Segment{number}_")}
-        found.append((_segment_layer(own, number, len(layers)), _label(own, number)))
+        found.append((_segment_layer(own, number, len(layers)), _label(own)))
         number += 1
     if len(layers) == 1:
         image = to_labels(Image(layers[0], affine, name))
@@ -174,13 +175,12 @@ def _segment_layer(fields: Mapping[str, str], number: int, layers: int) -> int:
         return number
 
 
-def _label(fields: Mapping[str, str], number: int) -> Label:
-    try:
-        value = int(fields.get("LabelValue", "1"))
+def _label(fields: Mapping[str, str]) -> Label:
+    value = int(fields["LabelValue"]) if fields.get("LabelValue", "").isdigit() else 1
+    label = _made_up(value, fields.get("Name", ""))
+    with contextlib.suppress(ValueError):  # a file without colors keeps the made-up one
         r, g, b = (float(part) for part in fields.get("Color", "").split())
-    except ValueError:
-        value, (r, g, b) = number + 1, _made_up(number + 1).color
-    label = replace(_made_up(value, fields.get("Name", "")), color=(r, g, b))
+        label = replace(label, color=(r, g, b))
     tags = dict(tag.split(":", 1) for tag in fields.get("Tags", "").split("|") if ":" in tag)
     parts = tags.get("TerminologyEntry", "").split("~")
     codes = [Code(*part.split("^", 2)) if part.count("^") == 2 else None for part in parts[1:4]]

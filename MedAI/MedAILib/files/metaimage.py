@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from math import prod
 from pathlib import Path
 
 from ..errors import ReadError
+from .packed import ZLIB, unpacked_size
 
 _BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "LONG": 4, "ULONG": 4}
 _BYTES |= {"LONG_LONG": 8, "ULONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
@@ -34,7 +34,9 @@ def check_whole(path: Path) -> None:
         raise ReadError(f"{path}: its header is damaged ({error}).") from error
     expected = prod(sizes) * _BYTES.get(fields.get("ElementType", "").removeprefix("MET_"), 0)
     if _is_true(fields.get("CompressedData", "False")):
-        found = _unpacked_size(data, start)
+        with data.open("rb") as file:
+            file.seek(start)
+            found = unpacked_size(file, ZLIB)
         if found is None:
             raise ReadError(f"{data} is truncated or damaged: its voxels cannot be unpacked. Copy it again.")
     elif _is_true(fields.get("BinaryData", "True")):
@@ -61,18 +63,3 @@ def _read_fields(path: Path) -> tuple[dict[str, str], int]:
 
 def _is_true(text: str) -> bool:
     return text.lower() in ("true", "t", "1")
-
-
-def _unpacked_size(path: Path, start: int) -> int | None:
-    """Bytes that the zlib stream from ``start`` on unpacks to; None if it is damaged or cut."""
-    unpacker, total = zlib.decompressobj(), 0
-    with path.open("rb") as file:
-        file.seek(start)
-        try:
-            while block := file.read(1 << 18):
-                while block:
-                    total += len(unpacker.decompress(block, 1 << 22))
-                    block = unpacker.unconsumed_tail
-        except zlib.error:
-            return None
-    return total if unpacker.eof else None

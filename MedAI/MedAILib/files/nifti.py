@@ -12,11 +12,12 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 import numpy as np
 
 from ..errors import GeometryError, ReadError
+from .packed import open_unpacked
 
 _BITS = {1: 1, 2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
 _BITS |= {1536: 128, 1792: 128, 2048: 256, 2304: 32}
@@ -42,12 +43,6 @@ class Header:
     single: bool
 
 
-def _open(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return cast("IO[bytes]", gzip.open(path, "rb")) if packed else path.open("rb")
-
-
 def read_header(path: Path) -> Header:
     """Parse the header and count the bytes that follow.
 
@@ -56,16 +51,24 @@ def read_header(path: Path) -> Header:
         GeometryError: spacing 0, or sform, qform and pixel size contradict each other.
     """
     try:
-        with _open(path) as file:
+        with open_unpacked(path) as file:
             raw = file.read(348)
             header = _parse(raw, path)
             if header.single:
                 missing = header.offset + header.n_bytes - len(raw) - _count_rest(file)
                 if missing > 0:
                     raise ReadError(f"{path} is truncated: {missing} bytes of its voxels are missing. Copy it again.")
+            elif not _data_file(path).exists():
+                raise ReadError(f"{path}: its data file {_data_file(path).name} is missing.")
+            elif _data_file(path).stat().st_size < header.n_bytes:
+                raise ReadError(f"{_data_file(path)} is truncated: some of its voxels are missing. Copy it again.")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ReadError(f"{path} is truncated or damaged ({error}). Copy it again.") from error
     return header
+
+
+def _data_file(path: Path) -> Path:
+    return path.with_suffix(".img")
 
 
 def _count_rest(file: IO[bytes]) -> int:

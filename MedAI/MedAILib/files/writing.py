@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import MedAIError, OutputExistsError, ReadError, WriteError
+import numpy as np
+
+from ..errors import GeometryError, MedAIError, OutputExistsError, ReadError, WriteError
 from ..image import Image
 from . import metaimage, nifti, nrrd
 from .formats import WRITABLE, suffix_of
@@ -132,7 +134,7 @@ def write_image(
             sitk.WriteImage(volume, str(temporary), useCompression=suffix_of(path) != ".nii")
         except RuntimeError as error:
             raise write_error(path, _cause(error)) from error
-        check_complete(temporary)
+        check_complete(temporary, image)
     return path
 
 
@@ -147,21 +149,35 @@ def _cause(error: RuntimeError) -> OSError:
     return OSError(0, text[-160:])
 
 
-def check_complete(path: Path) -> None:
-    """Read back what was written: ITK's NIfTI writer, for one, reports success on a full disk.
+def check_complete(path: Path, image: Image) -> None:
+    """Read back what was written.
+
+    ITK's NIfTI writer reports success on a full disk, and it makes axes perpendicular that are not quite, which moves
+    the far end of a large volume.
 
     Raises:
         OSError: the file is missing or not whole.
+        GeometryError: the file puts a voxel more than a tenth of a voxel away from its place.
     """
     try:
         if suffix_of(path) in (".nii", ".nii.gz"):
-            nifti.read_header(path)
+            _refuse_shift(nifti.read_header(path).affine, image)
         elif suffix_of(path) == ".mha":
             metaimage.check_whole(path)
         else:
             nrrd.check_whole(path)
     except ReadError as error:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
+def _refuse_shift(written: np.ndarray, image: Image) -> None:
+    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    corners[:, :3] *= np.array(image.shape[::-1]) - 1
+    if np.linalg.norm(corners @ (written - image.affine).T, axis=1).max() > 0.1 * min(image.spacing):
+        raise GeometryError(
+            f"{image.name}: NIfTI cannot hold its geometry, as its axes are not quite perpendicular. "
+            "Write .nrrd or .mha instead."
+        )
 
 
 def write_text(path: str | os.PathLike[str], text: str, overwrite: bool = False) -> Path:

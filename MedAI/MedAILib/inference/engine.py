@@ -43,6 +43,7 @@ class _Request:
     options: WindowOptions
     output_shape: Shape
     output_map: OutputMap
+    multiple: int
     progress: Callable[[float], None]
 
     @property
@@ -87,13 +88,16 @@ def predict_labels(
     """
     if volume.ndim != 4 or 0 in volume.shape:
         raise UsageError(f"The volume has shape {volume.shape}; it must be (channels, k, j, i) without empty axes.")
+    multiple = divisor(network, options.patch)
+    if any(size % multiple for size in options.patch):
+        raise UsageError(f"patch is {options.patch}; the network needs sizes divisible by {multiple}.")
     shape: Shape = (volume.shape[1], volume.shape[2], volume.shape[3])
     output_map = output_map or IDENTITY
     if region is not None:
         box = _widened(region, shape, options.patch)
         volume = volume[:, box[0], box[1], box[2]]
         output_map = [(scale, offset - part.start) for (scale, offset), part in zip(output_map, box, strict=True)]
-    request = _Request(network, volume, options, output_shape or shape, output_map, progress)
+    request = _Request(network, volume, options, output_shape or shape, output_map, multiple, progress)
     place = choose(device).torch
     plan = Plan(place, options.patch, choose_precision(options.precision, place), batch=options.batch or 1)
     with _evaluating(network):
@@ -102,18 +106,17 @@ def predict_labels(
 
 def _descend(request: _Request, plan: Plan) -> EngineResult:
     """Run, and go down the ladder until it fits."""
-    multiple = divisor(request.network, request.options.patch)
     notes: list[tuple[str, str]] = []
     while True:
         after: Plan | None
         try:
-            result, after = _attempt(request, plan, multiple)
+            result, after = _attempt(request, plan)
             if after.patch != plan.patch or after.host_store != plan.host_store:
                 notes.append(("memory", explain(plan, after)))
             return replace(result, notes=notes)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
-                after, code = step_down(plan, request.options.patch, multiple), "memory"
+                after, code = step_down(plan, request.options.patch, request.multiple), "memory"
             elif plan.device.type != "cpu":
                 after, code = Plan(torch.device("cpu"), request.options.patch, "float32"), "device"
             else:
@@ -121,7 +124,7 @@ def _descend(request: _Request, plan: Plan) -> EngineResult:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         # Only outside the handler the failed attempt's tensors are free.
         gc.collect()
-        if plan.device.type == "cuda":
+        if code == "memory" and plan.device.type == "cuda":
             torch.cuda.empty_cache()
         if after is None:
             raise OutOfMemory("Main memory does not suffice even for the smallest window. Close other programs.")
@@ -133,7 +136,7 @@ def _descend(request: _Request, plan: Plan) -> EngineResult:
         plan = after
 
 
-def _attempt(request: _Request, plan: Plan, multiple: int) -> tuple[EngineResult, Plan]:
+def _attempt(request: _Request, plan: Plan) -> tuple[EngineResult, Plan]:
     """One whole run; the plan that comes back is the one that was used, fitted to the free memory."""
     options = request.options
     network = request.network.to(plan.device)
@@ -141,8 +144,8 @@ def _attempt(request: _Request, plan: Plan, multiple: int) -> tuple[EngineResult
         # Convolutions are faster with channels last, and their output is added to the slab without rearranging.
         channels_last(network)
     with computing_in(plan.precision, plan.device):
-        parts = _split(network, request.volume.shape[0], plan, multiple)
-        plan = fit(plan, options, request.shape, parts, multiple)
+        parts = _split(network, request.volume.shape[0], plan, request.multiple)
+        plan = fit(plan, options, request.shape, parts, request.multiple)
         windows = WindowGrid.lay(request.shape, options, plan.patch)
         decider = Decider(parts, plan.store, options.confidence)
         slab = Slab(windows, parts.width, decider, plan.store, options.skip_background is not None)
@@ -179,6 +182,8 @@ def _run(parts: Split, slab: Slab, plan: Plan, waiting: list[tuple[tuple[int, in
     if plan.device.type == "cpu":
         patches = patches.contiguous(memory_format=torch.channels_last_3d)
     features = parts.body(patches).to(plan.store)
+    if features.shape[1:] != (parts.width, *plan.patch):
+        raise ModelError(f"The network does not keep the size of a patch of {plan.patch} voxels. Use another patch.")
     for (window, _), values in zip(waiting, features, strict=True):
         slab.add(window, values)
     waiting.clear()

@@ -34,7 +34,9 @@ class Slab:
         self.values = torch.empty(self.depth, first, second, width, device=device)
         self.labels = torch.empty(self.depth, first, second, dtype=decider.label_type, device=device)
         self.presence = torch.empty(self.depth, first, second, device=device) if skipping else None
-        self._weights = [torch.from_numpy(grid.axes[axis].weights).to(device) for axis in grid.order]
+        # The streaming axis' weights are used as numbers; reading them back from an accelerator would make it wait.
+        self._along = grid.stream.weights
+        self._across = [torch.from_numpy(grid.axes[axis].weights).to(device) for axis in grid.order[1:]]
         self._opened = self.final = 0
 
     def open_row(self, row: int) -> None:
@@ -61,8 +63,8 @@ class Slab:
         rows = rows[
             low - starts[0] : high - starts[0], a0 - starts[1] : a1 - starts[1], b0 - starts[2] : b1 - starts[2]
         ]
-        along, first, second = (table[number] for table, number in zip(self._weights, window, strict=True))
-        shares = along[low - starts[0] : high - starts[0]].tolist()
+        first, second = (table[number] for table, number in zip(self._across, window[1:], strict=True))
+        shares = self._along[window[0], low - starts[0] : high - starts[0]].tolist()
         plane = first[a0 - starts[1] : a1 - starts[1], None] * second[None, b0 - starts[2] : b1 - starts[2]]
         # Row by row: a converted row stays in the cache, and no patch of weights is ever built.
         for number, weight, row in zip(range(low, high), shares, rows, strict=True):

@@ -69,6 +69,7 @@ class ResidualUNet(nn.Module):
         widths: channels of each level, finest first.
         convolutions: convolutions of the residual block of each level but the finest, which has one on either side.
         groups: groups of the normalization; 0 normalizes each channel for itself.
+        fine_groups: the same at the finest level, where few groups train much faster; None: as ``groups``.
 
     Attributes:
         multiple: every side of an input must be divisible by this.
@@ -82,19 +83,40 @@ class ResidualUNet(nn.Module):
         widths: Sequence[int] = (16, 32, 64, 128, 160),
         convolutions: int = 2,
         groups: int = 0,
+        fine_groups: int | None = None,
     ) -> None:
         super().__init__()
+        fine_groups = groups if fine_groups is None else fine_groups
+        self.widths, self.groups = tuple(widths), groups
         self.multiple = 2 ** (len(widths) - 1)
-        self.stem = ConvNorm(inputs, widths[0], groups)
+        self.stem = ConvNorm(inputs, widths[0], fine_groups)
         self.downs = nn.ModuleList(
             nn.Sequential(ConvNorm(fine, coarse, groups, stride=2), Residual(coarse, groups, convolutions))
             for fine, coarse in zip(widths, widths[1:])
         )
         self.ups = nn.ModuleList(
-            Up(coarse, fine, groups, convolutions if fine != widths[0] else 1)
-            for fine, coarse in reversed(list(zip(widths, widths[1:])))
+            Up(coarse, fine, groups, convolutions) for fine, coarse in reversed(list(zip(widths[1:], widths[2:])))
         )
+        self.ups.append(Up(widths[1], widths[0], fine_groups, 1))
         self.head = nn.Conv3d(widths[0], classes, 1)
+
+    def body(self, x: torch.Tensor) -> torch.Tensor:
+        """Everything below the finest level, on a grid of half the resolution.
+
+        Args:
+            x: (n, widths[1], k, j, i), sides divisible by ``multiple / 2``.
+
+        Returns:
+            Same shape.
+        """
+        x = self.downs[0][1](x)
+        skips = []
+        for down in self.downs[1:]:
+            skips.append(x)
+            x = down(x)
+        for up in self.ups[:-1]:
+            x = up(x, skips.pop())
+        return x
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Feature map before the head.
@@ -105,14 +127,8 @@ class ResidualUNet(nn.Module):
         Returns:
             (n, widths[0], k, j, i).
         """
-        x = self.stem(x)
-        skips = []
-        for down in self.downs:
-            skips.append(x)
-            x = down(x)
-        for up in self.ups:
-            x = up(x, skips.pop())
-        return x
+        fine = self.stem(x)
+        return self.ups[-1](self.body(self.downs[0][0](fine)), fine)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Class logits (n, classes, k, j, i) of an image (n, inputs, k, j, i)."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 LOADING = "Loading the model"
-_LOADING_SHARE = 0.05
+_LOADING_SHARE = 0.02
 
 
 def run(

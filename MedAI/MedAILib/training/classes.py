@@ -55,7 +55,9 @@ class ClassTable:
         present = np.unique(labels)
         unknown = sorted(set(present.tolist()) - set(self.codes.tolist()))
         if unknown:
-            raise UsageError(f"{name} has label codes that the recipe does not name: {unknown}. Add them or leave it out.")
+            raise UsageError(
+                f"{name} has label codes that the recipe does not name: {unknown}. Add them or leave it out."
+            )
         lookup = np.zeros(int(self.codes.max()) + 1, np.uint8)
         lookup[self.codes] = np.arange(len(self.codes))
         return lookup[labels]
@@ -79,7 +81,7 @@ class ClassTable:
             fluid: the fluid among them.
 
         Raises:
-            UsageError: a code is in no class, in two classes, or in no tissue.
+            UsageError: a code is in two classes or in no tissue, or some codes of a class lack their mirror image.
         """
         target_of = {0: 0}
         for number, entry in enumerate(classes, 1):
@@ -96,16 +98,20 @@ class ClassTable:
         mirror = np.arange(len(codes))
         for left, right in pairs:
             mirror[index[left]], mirror[index[right]] = index[right], index[left]
-        table = cls(
+        target = np.array([target_of[int(code)] for code in codes], np.int64)
+        across = {(int(a), int(b)) for a, b in zip(target, target[mirror])}
+        torn = [int(code) for code, one in zip(codes, target) if sum(a == one for a, _ in across) > 1]
+        if torn:
+            raise UsageError(f"Of label codes {torn}, of one class, some are paired with the other side and some not.")
+        if len(codes) > 256:
+            raise UsageError("A recipe can name 256 label codes at most.")
+        return cls(
             codes=codes,
             classes=(0, *(entry["report"] for entry in classes)),
-            target=np.array([target_of[int(code)] for code in codes], np.int64),
+            target=target,
             mirror=mirror,
             tissue=np.array([tissue_of[int(code)] for code in codes], np.int64),
             tissues=("background", *tissues),
             outside=np.isin(codes, outside),
             fluid=np.isin(codes, fluid),
         )
-        if len(codes) > 256:
-            raise UsageError("A recipe can name 256 label codes at most.")
-        return table

@@ -50,7 +50,9 @@ class TrainingSettings:
         clip: largest norm of the gradient.
         ema: decay of the averaged weights, which are validated and exported.
         batch: samples per step and process.
-        patches: ((share of the budget, shape), …): from which share on which patch shape is used.
+        balance: of the cross-entropy at the start, see :class:`DiceCrossEntropy`; falls linearly to 0.
+        patches: ((share of the budget, coarseness, shape), …): from which share on which patches are used. Coarseness 2
+            means voxels twice as large, for the part of the network below its finest level (:class:`Learner`).
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         log_steps: steps between two lines of the log.
         checkpoint_seconds, validation_seconds: time between two checkpoints, two validations; both also at the end.
@@ -65,15 +67,16 @@ class TrainingSettings:
     clip: float = 1.0
     ema: float = 0.998
     batch: int = 1
-    patches: tuple[tuple[float, Shape], ...] = ((0.0, (80, 80, 80)),)
+    balance: float = 0.5
+    patches: tuple[tuple[float, int, Shape], ...] = ((0.0, 1, (80, 80, 80)),)
     precision: str = "auto"
     log_steps: int = 20
     checkpoint_seconds: float = 180.0
     validation_seconds: float = 300.0
 
-    def patch(self, fraction: float) -> Shape:
-        """Patch shape at this share of the budget."""
-        return [shape for start, shape in self.patches if start <= fraction][-1]
+    def patch(self, fraction: float) -> tuple[int, Shape]:
+        """Coarseness and shape of the patches at this share of the budget."""
+        return [(coarseness, shape) for start, coarseness, shape in self.patches if start <= fraction][-1]
 
 
 @dataclass(frozen=True)

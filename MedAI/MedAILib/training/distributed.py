@@ -46,7 +46,7 @@ class World:
         if self.size == 1:
             return network
         devices = [self.device.index] if self.device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(network, device_ids=devices)
+        return nn.parallel.DistributedDataParallel(network, devices, find_unused_parameters=True)
 
     def agree(self, value: float) -> float:
         """The first process' value, on all processes."""

@@ -94,12 +94,13 @@ class Generator:
         self._target = torch.from_numpy(table.target)
         self._mirror = torch.from_numpy(table.mirror)
 
-    def sample(self, seed: Sequence[int], shape: Shape) -> tuple[torch.Tensor, torch.Tensor]:
+    def sample(self, seed: Sequence[int], shape: Shape, coarseness: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
         """One synthetic image with its truth.
 
         Args:
             seed: numbers that decide everything about the sample.
             shape: of the patch.
+            coarseness: voxels are so many times as large as the settings say.
 
         Returns:
             Image, float32 (k, j, i), 0 to 1, and target, uint8 (k, j, i), class numbers.
@@ -109,7 +110,9 @@ class Generator:
         flip = draw.chance(settings.deform.flip)
         center, target_of = torch.tensor(chosen.center), self._target
         mm = torch.tensor(chosen.spacing)
-        positions, linear = coordinates(draw, settings.deform, shape, settings.spacing, center * mm, flip)
+        k, j, i = (size * coarseness for size in settings.spacing)
+        spacing = (k, j, i)
+        positions, linear = coordinates(draw, settings.deform, shape, spacing, center * mm, flip)
         positions /= mm.to(self.device)[:, None, None, None]
         means, deviations = draw_contrast(draw, settings.contrast, self.table)
         target_of = target_of[self._mirror] if flip else target_of
@@ -120,13 +123,14 @@ class Generator:
             means, deviations, target_of = means.clone(), deviations.clone(), target_of.clone()
             means[gone], deviations[gone], target_of[gone] = 0.0, 0.0, 0
             means[0], deviations[0] = 0.0, 0.0
-        image = self._paint(draw, chosen.indices, positions, linear, mm, means, deviations)
+        quarter = torch.diag(1 / mm) @ linear @ torch.diag(torch.tensor(spacing) / 4)
+        image = self._paint(draw, chosen.indices, positions, quarter, means, deviations)
         centers = look_up(chosen.indices, positions).int()
         target = target_of.to(torch.uint8).to(self.device).index_select(0, centers.view(-1)).view(*shape)
         if ragged:
             kept = self._ragged_mask(draw, centers)
             image, target = image * kept, target * kept
-        image = corrupt(draw, image, settings.artefacts, settings.spacing[0])
+        image = corrupt(draw, image, settings.artefacts, spacing[0])
         if stripped and draw.chance(0.6):
             image = image * (target > 0)  # a stripped image is exactly 0 outside, whatever the scanner did before
         box = cut_box(draw, tuple(shape), settings.artefacts.cut)
@@ -143,18 +147,16 @@ class Generator:
         draw: Draw,
         indices: torch.Tensor,
         positions: torch.Tensor,
-        linear: torch.Tensor,
-        mm: torch.Tensor,
+        quarter: torch.Tensor,
         means: torch.Tensor,
         deviations: torch.Tensor,
     ) -> torch.Tensor:
         """Mean gray of four points in each voxel, plus the noise that is left of theirs."""
-        quarter = torch.tensor(self.settings.spacing) / 4
         image = torch.zeros(positions.shape[1:], device=self.device)
         noise = torch.zeros_like(image)
         means, deviations = means.to(self.device), deviations.to(self.device)
         for corner in CORNERS:
-            offset = (linear @ (quarter * torch.tensor(corner)) / mm).to(self.device)
+            offset = (quarter @ torch.tensor(corner)).to(self.device)
             seen = look_up(indices, positions + offset[:, None, None, None]).int().view(-1)
             image += means.index_select(0, seen).view(image.shape)
             noise += deviations.index_select(0, seen).view(image.shape)

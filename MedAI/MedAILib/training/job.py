@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ReadError, WriteError
+from ..files.formats import stem_of
 from .checkpoint import NAME
 from .config import Recipe, load_recipe
 from .distributed import World
+from .export import FEWEST_STEPS, export_model
 from .maps import LabelMap, read_maps
 from .trainer import LOG, Trainer
 
@@ -22,7 +24,7 @@ def load_data(recipe: Recipe, folder: Path) -> tuple[list[LabelMap], list[LabelM
         ReadError: the folder has none, or lacks one that the recipe holds out.
     """
     files = sorted(folder.glob(recipe.data.pattern)) if folder.is_dir() else []
-    held = [file for file in files if file.name.split(".")[0] in recipe.data.held_out]
+    held = [file for file in files if stem_of(file) in recipe.data.held_out]
     trained = [file for file in files if file not in held]
     if not trained or len(held) != len(recipe.data.held_out):
         raise ReadError(
@@ -60,6 +62,31 @@ def train(
         if resume:
             trainer.resume()
         trainer.run()
+        if world.first and recipe.card and trainer.clock.step >= FEWEST_STEPS:
+            export_model(recipe, folder, [*maps, *held_out], folder / "model", command_line(config, recipe))
     finally:
         world.close()
     return folder
+
+
+def command_line(config: str | Path, recipe: Recipe) -> str:
+    """How the run is repeated; folders are the reader's own, so they are named by what they hold."""
+    settings = recipe.training
+    budget = f"--seconds {settings.seconds:g}" if settings.seconds else f"--steps {settings.steps}"
+    return f"medai train {Path(config).stem} --data LABEL_MAPS --output RUN {budget}"
+
+
+def export(config: str | Path, data: str | Path, output: str | Path, destination: str | Path) -> Path:
+    """Write the model folder of a run that is under way or done.
+
+    Args:
+        config, data, output: as given to :func:`MedAILib.training.run`.
+        destination: the model folder.
+
+    Raises:
+        ReadError, ModelError, WriteError: as their messages say.
+    """
+    recipe = load_recipe(config)
+    maps, held_out = load_data(recipe, Path(data))
+    every = [*maps, *held_out]
+    return export_model(recipe, Path(output), every, Path(destination), command_line(config, recipe))

@@ -19,22 +19,26 @@ class _DiceCrossEntropy(torch.autograd.Function):
     """Keeps only the logits for the way back and recomputes the softmax there, in float32, chunk by chunk."""
 
     @staticmethod
-    def forward(ctx: Any, logits: torch.Tensor, target: torch.Tensor, dice_weight: float) -> torch.Tensor:
+    def forward(
+        ctx: Any, logits: torch.Tensor, target: torch.Tensor, dice_weight: float, balance: float
+    ) -> torch.Tensor:
         rows = logits.detach().movedim(1, -1)
         classes = rows.shape[-1]
         rows, truth = rows.reshape(-1, classes), target.reshape(-1)
         overlap = torch.zeros(classes, device=rows.device)
         predicted = torch.zeros_like(overlap)
-        entropy = torch.zeros((), device=rows.device, dtype=torch.float64)
+        entropy = torch.zeros((), device=rows.device)
+        size = torch.bincount(truth.long(), minlength=classes).to(overlap.dtype)
+        share = torch.where(size > 0, size.clamp_min(1) ** -balance, 0)
+        share = share / (share * size).sum()  # cross-entropy's weight of a voxel of each class; all voxels' sum is 1
         step = CHUNK if rows.device.type == "cpu" else 1 << 20
         for start in range(0, len(rows), step):
             logs = torch.log_softmax(rows[start : start + step].float(), 1)
             labels = truth[start : start + step].long()
             true_logs = logs.gather(1, labels[:, None])[:, 0]
-            entropy -= true_logs.sum(dtype=torch.float64)
+            entropy -= true_logs @ share[labels]
             predicted += logs.exp_().sum(0)
             overlap.index_add_(0, labels, true_logs.exp())
-        size = torch.bincount(truth.long(), minlength=classes).to(overlap.dtype)
         counted = size > 0
         counted[0] = False
         number = counted.sum().clamp_min(1)
@@ -42,13 +46,12 @@ class _DiceCrossEntropy(torch.autograd.Function):
         dice = (2 * overlap + SMOOTH) / bottom
         weight = dice_weight * counted / number
         # d loss / d probability = -weight * ([true] * 2 / bottom - dice / bottom)
-        ctx.save_for_backward(logits, target, -weight * 2 / bottom, weight * dice / bottom)
-        loss = entropy.float() / len(truth) + (weight * (1 - dice)).sum()
-        return loss
+        ctx.save_for_backward(logits, target, -weight * 2 / bottom, weight * dice / bottom, share)
+        return entropy + (weight * (1 - dice)).sum()
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        logits, target, at_truth, everywhere = ctx.saved_tensors
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        logits, target, at_truth, everywhere, share = ctx.saved_tensors
         shape = logits.movedim(1, -1).shape
         rows, truth = logits.movedim(1, -1).reshape(-1, shape[-1]), target.reshape(-1)
         result = torch.empty_like(rows)
@@ -61,24 +64,27 @@ class _DiceCrossEntropy(torch.autograd.Function):
             pull = at_truth[labels]
             # softmax's Jacobian: p * (g - sum(p * g)) with g = everywhere + pull at the true class
             mean = probabilities @ everywhere[:, None] + true * pull
-            gradient = probabilities * (everywhere + 1 / len(rows) - mean)
-            gradient.scatter_add_(1, labels, true * pull - 1 / len(rows))
+            gradient = probabilities * (everywhere + share[labels] - mean)
+            gradient.scatter_add_(1, labels, true * pull - share[labels])
             result[start : start + step] = gradient * scale
-        return result.reshape(shape).movedim(-1, 1), None, None
+        return result.reshape(shape).movedim(-1, 1), None, None, None
 
 
 class DiceCrossEntropy(nn.Module):
-    """Mean over the present classes but the background of 1 - Dice, plus the mean cross-entropy.
+    """Mean over the present classes but the background of 1 - Dice, plus a weighted mean of the cross-entropy.
 
     Classes without a voxel in the target do not count for the Dice part: their ratio would be noise.
 
     Args:
         dice_weight: factor of the Dice part.
+        balance: a voxel's weight in the cross-entropy is its class' size to the power of minus this: 0 weighs all
+            voxels alike, 1 all present classes. Small structures would otherwise be invisible to the first thousands of
+            steps: their probability is near 0, and so is the gradient of their Dice.
     """
 
-    def __init__(self, dice_weight: float = 1.0) -> None:
+    def __init__(self, dice_weight: float = 1.0, balance: float = 0.0) -> None:
         super().__init__()
-        self.dice_weight = dice_weight
+        self.dice_weight, self.balance = dice_weight, balance
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Scalar loss, float32.
@@ -87,4 +93,4 @@ class DiceCrossEntropy(nn.Module):
             logits: (n, classes, k, j, i), any float type; the arithmetic is float32.
             target: (n, k, j, i), class numbers.
         """
-        return _DiceCrossEntropy.apply(logits, target, self.dice_weight)  # type: ignore[no-any-return, no-untyped-call]
+        return _DiceCrossEntropy.apply(logits, target, self.dice_weight, self.balance)  # type: ignore[no-any-return, no-untyped-call]

@@ -10,6 +10,11 @@ import numpy as np
 import torch
 
 from ..errors import ReadError
+from ..files import read_image
+from ..files.formats import stem_of
+from ..geometry import Spacing
+from ..image import Kind
+from ..spatial import reorient
 from .classes import ClassTable
 
 
@@ -26,7 +31,7 @@ class LabelMap:
 
     name: str
     indices: torch.Tensor
-    spacing: tuple[float, float, float]
+    spacing: Spacing
     center: tuple[float, float, float]
 
     def to(self, device: torch.device | str) -> LabelMap:
@@ -34,7 +39,7 @@ class LabelMap:
         return LabelMap(self.name, self.indices.to(device), self.spacing, self.center)
 
 
-def label_map(name: str, labels: np.ndarray, spacing: tuple[float, float, float], table: ClassTable) -> LabelMap:
+def label_map(name: str, labels: np.ndarray, spacing: Spacing, table: ClassTable) -> LabelMap:
     """Crop a RAS array of label codes to the head and encode it.
 
     Raises:
@@ -59,11 +64,9 @@ def read_maps(files: Iterable[Path], table: ClassTable) -> list[LabelMap]:
         ReadError: a file is missing or damaged, or holds nothing to train on.
         UsageError: a file has a code that the recipe does not name.
     """
-    import SimpleITK as sitk
-    maps = []
-    for file in files:
-        im = sitk.DICOMOrient(sitk.ReadImage(str(file)), "LPS")  # arrays k->S, j->P, i->L
-        a = sitk.GetArrayFromImage(im)[:, ::-1, ::-1]
-        sp = im.GetSpacing()[::-1]
-        maps.append(label_map(file.name.split(".")[0], np.ascontiguousarray(a), (sp[0], sp[1], sp[2]), table))
-    return maps
+    return [_read(file, table) for file in files]
+
+
+def _read(file: Path, table: ClassTable) -> LabelMap:
+    image = reorient(read_image(file, Kind.LABEL), "RAS")
+    return label_map(stem_of(file), image.array, image.spacing, table)

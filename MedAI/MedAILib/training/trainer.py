@@ -19,6 +19,7 @@ from .checkpoint import Clock, load_checkpoint, save_checkpoint
 from .config import Recipe, TrainingSettings
 from .distributed import World
 from .generator import Generator
+from .learner import Learner
 from .losses import DiceCrossEntropy
 from .maps import LabelMap
 from .precision import autocast, choose_precision
@@ -53,7 +54,7 @@ class Trainer:
         report: receives each line of the log as a dictionary.
 
     Attributes:
-        network: with the current weights.
+        network: the :class:`Learner` with the current weights.
         average: with their exponential moving average.
         clock: steps and seconds done.
     """
@@ -73,8 +74,8 @@ class Trainer:
         self.recipe, self.output, self.world, self.report = recipe, output, world, report
         self.precision = choose_precision(world.device, recipe.training.precision)
         torch.manual_seed(recipe.training.seed)
-        network = build(recipe.network, recipe.arguments).to(world.device)
-        self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        learner = Learner(build(recipe.network, recipe.arguments)).to(world.device)
+        self.network = learner.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = make_optimizer(self.network, recipe.training)
         self.loss = DiceCrossEntropy()
@@ -116,12 +117,12 @@ class Trainer:
                 self._log(loss=sum(losses) / len(losses), gradient=norm, patch=settings.patch(fraction), done=fraction)
                 losses = []
             if self.clock.seconds >= due_validation:
-                self._validate()
+                self._validate(fraction)
                 due_validation = self.clock.seconds + settings.validation_seconds
             if self.clock.seconds >= due_checkpoint:
                 self._save()
                 due_checkpoint = self.clock.seconds + settings.checkpoint_seconds
-        self._validate()
+        self._validate(fraction)
         self._save()
 
     def step(self, model: nn.Module, fraction: float) -> tuple[float, float]:
@@ -135,16 +136,17 @@ class Trainer:
             Loss, and norm of the gradient before clipping.
         """
         settings, device = self.recipe.training, self.world.device
-        shape = settings.patch(fraction)
+        coarseness, shape = settings.patch(fraction)
         first = self.world.rank * settings.batch
         seeds = [(settings.seed, self.clock.step, first + n) for n in range(settings.batch)]
-        images, targets = zip(*(self.generator.sample(seed, shape) for seed in seeds))
+        images, targets = zip(*(self.generator.sample(seed, shape, coarseness) for seed in seeds))
         batch = torch.stack(images)[:, None].contiguous(memory_format=torch.channels_last_3d)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, self.clock.step, fraction)
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(device, self.precision):
-            logits = model(batch)
+            logits = model(batch, coarseness > 1)
+        self.loss.balance = settings.balance * (1.0 - fraction)
         loss = self.loss(logits, torch.stack(targets))
         loss.backward()
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip))
@@ -163,9 +165,10 @@ class Trainer:
             else:
                 mean.copy_(value)
 
-    def _validate(self) -> None:
+    def _validate(self, fraction: float) -> None:
         if self.validator is not None:
-            self._log(validation=self.validator.measure(self.average))
+            coarseness, _ = self.recipe.training.patch(min(1.0, fraction))
+            self._log(coarseness=coarseness, validation=self.validator.measure(self.average, coarseness))
 
     def _save(self) -> None:
         if self.world.first:

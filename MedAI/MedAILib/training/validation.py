@@ -30,15 +30,21 @@ class Validator:
         self.generator, self.settings, self.precision = generator, settings, precision
 
     @torch.no_grad()
-    def measure(self, network: nn.Module) -> dict[str, object]:
-        """Mean Dice over the reported classes present in the truth, and the mean of each by its code."""
+    def measure(self, network: nn.Module, coarseness: int = 1) -> dict[str, object]:
+        """Validate a :class:`Learner`.
+
+        Returns:
+            Mean Dice over the reported classes present in the truth, and the mean of each by its code.
+        """
         table = self.generator.table
         network.eval()
         scores = []
+        k, j, i = (size // coarseness for size in self.settings.shape)
+        shape = (k, j, i)
         for number in range(self.settings.samples):
-            image, target = self.generator.sample((self.settings.seed, number), self.settings.shape)
+            image, target = self.generator.sample((self.settings.seed, number), shape, coarseness)
             with autocast(self.generator.device, self.precision):
-                logits = network(image[None, None].contiguous(memory_format=torch.channels_last_3d))
+                logits = network(image[None, None].contiguous(memory_format=torch.channels_last_3d), coarseness > 1)
             score = dice_scores(logits[0].argmax(0), target, len(table.classes))
             score[torch.bincount(target.reshape(-1).long(), minlength=len(score)) == 0] = torch.nan
             scores.append(score)

@@ -210,7 +210,8 @@ else:
         """Lock a file before it gets its name, so that nobody finds it unlocked while its owner lives."""
         unnamed = root / f"{_LOCK}.new"
         handle = os.open(unnamed, os.O_CREAT | os.O_RDWR)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError):  # a file system without locks: there nobody sweeps either
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         unnamed.rename(root / _LOCK)
         return handle
 

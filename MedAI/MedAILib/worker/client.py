@@ -144,11 +144,11 @@ class Worker:
             self._stop_timer()
         if connection is not None:
             if busy:
-                connection.kill()
+                connection.kill("closed")
             connection.send(encode({"type": "close"}))
             connection.hang_up()
             if not connection.join(_END_PATIENCE):
-                connection.kill()
+                connection.kill("closed")
                 connection.join(_END_PATIENCE)
         self._exchange.close()
         for order in orders:
@@ -226,6 +226,8 @@ class Worker:
             return Finished(message["parameters"], read_arrays(order.folder, files, mapped=False))
         except WorkerError as error:
             return Failed(error.code, str(error), connection.log.tail())
+        except MemoryError:
+            return Failed("memory", f"There is not enough memory for the result of '{order.job.task}'.")
 
     def _on_exit(self, connection: Connection, how: str) -> None:
         with self._lock:
@@ -283,10 +285,13 @@ class Worker:
 
     def _out_of_patience(self, connection: Connection) -> None:
         with self._lock:
-            waited_for_start = not self._ready
-            cancelled = self._running is not None and self._running.cancelled
-            if connection is self._connection and (waited_for_start or cancelled):
-                connection.kill()  # what then happens to the job: _on_exit
+            if connection is not self._connection:
+                return
+            # What then happens to the job: _on_exit.
+            if not self._ready:
+                connection.kill("it was not ready in time")
+            elif self._running is not None and self._running.cancelled:
+                connection.kill("it did not stop in time")
 
 
 _ALL: weakref.WeakSet[Worker] = weakref.WeakSet()

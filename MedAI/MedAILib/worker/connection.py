@@ -66,6 +66,7 @@ class Connection:
         self.log = Log()
         self._on_message, self._on_exit = on_message, on_exit
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._why = ""
         self._process = process.start(command)
         self._drain = self._thread("log", self._read_log, self._process.stderr)
         self._thread("write", self._write, self._process.stdin)
@@ -84,8 +85,10 @@ class Connection:
         """Close the worker's input, on which it ends by itself; returns at once."""
         self._lines.put(None)
 
-    def kill(self) -> None:
-        """End the process and its children now."""
+    def kill(self, why: str) -> None:
+        """End the process and its children now; ``why`` tells ``on_exit`` how it ended, if it was still alive."""
+        if self._process.poll() is None:
+            self._why = why
         process.end_tree(self._process)
 
     def join(self, patience: float) -> bool:
@@ -116,6 +119,18 @@ class Connection:
                 self.log.feed(data)
 
     def _read(self, stream: IO[bytes]) -> None:
+        try:
+            self._receive(stream)
+        finally:
+            # Also after a fault of our own: a job without an end would be worse than a lost process.
+            self.join(_PATIENCE)
+            self.kill("it closed its output but went on")
+            status = self._process.wait()
+            self._lines.put(None)
+            self._drain.join(1.0)
+            self._on_exit(self, self._why or process.describe_exit(status))
+
+    def _receive(self, stream: IO[bytes]) -> None:
         with stream:
             while line := stream.readline(LIMIT):
                 if not line.strip():
@@ -126,13 +141,6 @@ class Connection:
                     self.log.note(f"(not understood from the worker: {error})")
                 else:
                     self._on_message(self, message)
-        if not self.join(_PATIENCE):
-            self.log.note("(the worker closed its output but did not end)")
-        self.kill()  # also whatever it left behind
-        status = self._process.wait()
-        self._lines.put(None)
-        self._drain.join(1.0)
-        self._on_exit(self, process.describe_exit(status))
 
 
 def _text(line: bytes) -> str:

@@ -48,7 +48,6 @@ def environment() -> dict[str, str]:
     child = dict(os.environ)
     # Threads of OpenMP that spin while they wait take the cores from the user's program.
     child.setdefault("OMP_WAIT_POLICY", "passive")
-    child.setdefault("KMP_BLOCKTIME", "0")
     child["PYTHONUNBUFFERED"] = "1"
     child["PYTHONFAULTHANDLER"] = "1"  # a crash in native code leaves its stack in the log
     child["PYTHONIOENCODING"] = "utf-8:backslashreplace"

@@ -45,7 +45,7 @@ class Server:
     ) -> None:
         self._channel, self._device, self._tasks = channel, device, tasks
         self._parent, self._folder = parent, folder
-        self._orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[tuple[Message, threading.Event] | None] = queue.SimpleQueue()
         self._cancels: dict[str, threading.Event] = {}
         self._warm: dict[object, object] = {}
         self._broken = False
@@ -61,23 +61,22 @@ class Server:
         try:
             self._channel.send({"type": "ready", "pid": os.getpid(), "python": sys.executable})
             while not self._broken and (order := self._orders.get()) is not None:
-                self._execute(order)
+                self._execute(*order)
         except OSError:  # nobody listens any more
             self._leaving = True
         self._idle.set()
         self._exit()
 
-    def _execute(self, order: Message) -> None:
+    def _execute(self, order: Message, cancel: threading.Event) -> None:
         self._channel.send({"type": "started", "id": order["id"]})
-        answer = self._answer(order)
+        answer = self._answer(order, cancel)
         gc.collect()  # lets go of mapped files, which Windows cannot remove before
-        del self._cancels[order["id"]]
+        self._cancels.pop(order["id"], None)
         self._channel.write(answer)
 
-    def _answer(self, order: Message) -> bytes:
+    def _answer(self, order: Message, cancel: threading.Event) -> bytes:
         """Run a task and return the line to answer; whatever the task raises becomes a typed error."""
         job, task, folder = order["id"], order["task"], Path(order["folder"])
-        cancel = self._cancels[job]
         try:
             _check(cancel)
             run = resolve(task, self._tasks)
@@ -129,11 +128,11 @@ class Server:
             message = decode(line)
             kind = message["type"]
             if kind == "run":
-                self._cancels[message["id"]] = threading.Event()
-                self._orders.put(message)
+                cancel = self._cancels[message["id"]] = threading.Event()
+                self._orders.put((message, cancel))
             elif kind == "cancel":
-                if cancel := self._cancels.get(message["id"]):
-                    cancel.set()
+                if known := self._cancels.get(message["id"]):
+                    known.set()
             elif kind == "close":
                 self._closing = True
                 self._orders.put(None)

@@ -1,0 +1,34 @@
+"""Compressed data: is it whole, and how long is it unpacked?"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import IO, cast
+
+GZIP, ZLIB = 31, 15
+"""The ``wbits`` of zlib for either kind of wrapper."""
+
+
+def open_unpacked(path: Path) -> IO[bytes]:
+    """Open a file that may or may not be gzip-packed, whatever its name says.
+
+    Reading to the end verifies the checksum: ``EOFError``, ``zlib.error`` or ``gzip.BadGzipFile`` mean damage.
+    """
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast("IO[bytes]", gzip.open(path, "rb")) if packed else path.open("rb")
+
+
+def unpacked_size(file: IO[bytes], wbits: int) -> int | None:
+    """Bytes that the stream from here to its end unpacks to; None if it is damaged or cut."""
+    unpacker, total = zlib.decompressobj(wbits=wbits), 0
+    try:
+        while block := file.read(1 << 18):
+            while block:
+                total += len(unpacker.decompress(block, 1 << 22))
+                block = unpacker.unconsumed_tail
+    except zlib.error:
+        return None
+    return total if unpacker.eof else None
