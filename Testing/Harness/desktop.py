@@ -69,12 +69,19 @@ class Desktop:
         """Begin with an empty scene, and with no dialog shown yet; ``folder`` takes temporary files."""
         from MRML import scene
 
+        self.close_scene()
         self.messages.clear()
         self.status.clear()
         self.confirm = True
         self.scene = scene.Application(folder)
         self.scene.install()
         return self.scene.scene
+
+    def close_scene(self) -> None:
+        """Let go of the scene, if there is one."""
+        if self.scene is not None:
+            self.scene.close()
+            self.scene = None
 
     def load(self, name: str) -> Any:
         """Import a module's file as Slicer does, build its panel and enter it; returns the module's widget object."""

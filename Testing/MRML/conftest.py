@@ -11,6 +11,9 @@ import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed (pip install slicer-core)", exc_type=ImportError)
 
+from MedAILib.image import Image
+from MedAISlicer import mrml, results
+from MRML.brain import FACTS, SHAPE, TABLE, labels, result
 from MRML.nodes import PLACES
 from MRML.scene import Application
 
@@ -44,3 +47,13 @@ def scene(application: Application) -> Any:
 @pytest.fixture(params=PLACES.values(), ids=PLACES.keys())
 def affine(request: pytest.FixtureRequest) -> np.ndarray:
     return request.param
+
+
+@pytest.fixture
+def volume(scene: Any) -> Any:
+    return mrml.volume_from_image(scene, Image(np.zeros(SHAPE, np.int16), np.eye(4), "head"))
+
+
+@pytest.fixture
+def written(volume: Any) -> Any:
+    return results.write_segmentation(volume, labels(result()), TABLE, FACTS)

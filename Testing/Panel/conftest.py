@@ -49,6 +49,7 @@ def desk(tmp_path: Path) -> Iterator[Any]:
     yield here
     for widget in list(here.widgets.values()):
         here.unload(widget)
+    here.close_scene()
 
 
 class ScriptedWorker:

@@ -40,8 +40,8 @@ def main(arguments: list[str]) -> int:
         here.picture(widget, options.folder / name, WIDTH)
         print(options.folder / name)
     for widget in list(here.widgets.values()):
-        if hasattr(widget, "cleanup"):
-            here.unload(widget)
+        here.unload(widget)
+    here.close_scene()
     return 0
 
 

@@ -35,8 +35,8 @@ def test_number_of_parameters_follows_from_the_widths() -> None:
     def conv(inputs: int, outputs: int) -> int:
         return 27 * inputs * outputs + 2 * outputs
 
-    # stem; then level 1 with its way down, encoder pair, way up and decoder pair; level 2 with its way down and pair; ends
-    expected = conv(2, 4) + conv(4, 8) + 2 * conv(8, 8) + conv(8, 8) + 2 * conv(8, 8)
+    # stem; way down, pair of level 1; way down, pair of level 2; way up, pair of level 1; way up, finest level; head
+    expected = conv(2, 4) + 3 * conv(8, 8) + conv(4, 8) + 2 * conv(8, 8)
     expected += (8 * 8 + 8) + 2 * conv(8, 8) + (8 * 4 + 4) + conv(4, 4) + (4 * 5 + 5)
     assert sum(p.numel() for p in build("residual_unet", SMALL).parameters()) == expected
 

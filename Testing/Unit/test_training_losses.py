@@ -39,7 +39,7 @@ def test_loss_and_gradient_equal_the_naive_formula(balance: float, chunk: int, m
     loss, expected = DiceCrossEntropy(0.7, balance)(ours, target), naive(theirs, target, 0.7, balance)
     (loss * 2).backward()
     (expected * 2).backward()
-    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert ours.grad is not None
     assert theirs.grad is not None
     assert torch.allclose(ours.grad.double(), theirs.grad, atol=1e-6)

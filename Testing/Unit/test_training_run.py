@@ -132,56 +132,49 @@ def test_the_coarse_phase_trains_the_body_and_leaves_the_finest_level(tmp_path: 
 
 def test_one_sample_is_learned_by_heart(tmp_path: Path) -> None:
     one = trainer(tmp_path, steps=120, patches=[[0.0, 1, [16, 16, 16]]], warmup=5, learning_rate=1e-2)
-    image, target = one.generator.sample((12,), (16, 16, 16))
+    samples = (one.generator.sample((seed,), (16, 16, 16)) for seed in range(100))
+    image, target = next(s for s in samples if torch.bincount(s[1].reshape(-1).long(), minlength=7).min() > 30)
     one.generator.sample = lambda seed, shape, coarseness: (image, target)  # type: ignore[method-assign]
     for step in range(120):
         one.step(one.network, step / 120)
     with torch.no_grad():
         predicted = one.network(image[None, None])[0].argmax(0)
-    assert len(target.unique()) == 7
-    assert float(dice_scores(predicted, target, 7).mean()) > 0.95
+    assert float(dice_scores(predicted, target, 7).min()) > 0.95
 
 
-@pytest.mark.slow
-def test_a_few_hundred_steps_segment_a_head_never_seen(tmp_path: Path) -> None:
-    from MedAILib.training.generator import Generator
-
-    one = trainer(tmp_path, steps=300, patches=[[0.0, 2, [8, 8, 8]], [0.3, 1, [16, 16, 16]]], warmup=20, ema=0.95)
-    one.run()
-    scores = []
-    for seed in range(5):
-        image, target = Generator([head()], one.recipe.table, one.recipe.generator).sample((99, seed), (24, 24, 24))
-        with torch.no_grad():
-            predicted = one.average.eval()(image[None, None])[0].argmax(0)
-        scores.append(float(dice_scores(predicted, target, 7)[1:6].nanmean()))
-    assert sum(scores) / len(scores) > 0.5
+TWO = """
+import hashlib, sys
+from pathlib import Path
+from MedAILib.training import job
+from MedAILib.training.config import load_recipe
+from MedAILib.training.distributed import World
+from MedAILib.training.trainer import Trainer
+recipe, world = load_recipe(sys.argv[1]), World("cpu")
+trainer = Trainer(recipe, *job.load_data(recipe, Path(sys.argv[2])), Path(sys.argv[3]), world)
+trainer.run()
+digest = hashlib.sha256(b"".join(v.numpy().tobytes() for v in trainer.network.state_dict().values())).hexdigest()
+Path(sys.argv[3], f"rank{world.rank}").write_text(digest)
+world.close()
+"""
 
 
 def test_two_processes_share_one_set_of_weights(config: Path, data: Path, tmp_path: Path) -> None:
-    script = tmp_path / "go.py"
-    script.write_text(
-        "import sys\nfrom MedAILib import training\ntraining.run(sys.argv[1], sys.argv[2], sys.argv[3], device='cpu')\n"
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", str(script)]
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "MedAI"), "OMP_NUM_THREADS": "1"}
-    output = tmp_path / "run"
-    done = subprocess.run(
-        [*command, str(config), str(data), str(output)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert [line["step"] for line in lines(output) if "loss" in line] == [1, 2, 3, 4, 5, 6], "one process logs"
-
-    # The first step by hand: the mean gradient of the samples of both ranks.
-    both = trainer(tmp_path, batch=2)
-    alone = trainer(tmp_path, batch=1)
-    both.step(both.network, 0.0)
-    alone.step(alone.network, 0.0)
-    assert not torch.equal(both.network.coarse_head.weight, alone.network.coarse_head.weight)
+    digests = []
+    for processes in (2, 1):
+        output = tmp_path / f"run{processes}"
+        output.mkdir()
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"] if processes == 2 else []
+        command = [sys.executable, *launcher, str(script), str(config), str(data), str(output)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
+        assert done.returncode == 0, done.stderr
+        assert [line["step"] for line in lines(output) if "loss" in line] == [1, 2, 3, 4, 5, 6], "one process logs"
+        digests.append([(output / f"rank{rank}").read_text() for rank in range(processes)])
+    (first, second), (alone,) = digests
+    assert first == second
+    assert first != alone, "two processes see twice as many samples"
 
 
 def test_a_model_folder_written_from_a_run_loads_and_says_where_it_comes_from(

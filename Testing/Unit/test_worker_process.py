@@ -92,7 +92,7 @@ def test_a_file_in_the_users_folder_does_not_stand_in_for_a_python_module(
     (tmp_path / "colorsys.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.chdir(tmp_path)
     child = process.start([sys.executable, "-c", "import colorsys"])
-    assert child.communicate(timeout=20)[1] == b""
+    assert child.communicate(timeout=60)[1] == b""
     assert child.returncode == 0
 
 
@@ -113,15 +113,15 @@ def test_ending_a_launcher_ends_its_child_even_if_the_launcher_is_dead_already(p
     child = int(started.stdout.readline())
     if parent_first:
         os.kill(started.pid, signal.SIGKILL)
-        started.wait(10)
+        started.wait(60)
     process.end_tree(started)
-    started.communicate(timeout=10)  # ends only when the child's copy of the pipe is closed too
+    started.communicate(timeout=60)  # ends only when the child's copy of the pipe is closed too
     until(lambda: not running(child))
 
 
 def test_ending_what_has_ended_does_nothing() -> None:
     child = process.start([sys.executable, "-c", ""])
-    child.communicate(timeout=20)
+    child.communicate(timeout=60)
     process.end_tree(child)
 
 

@@ -45,7 +45,7 @@ class RawWorker:
         """Close the reading end, which the reading thread does after one more line."""
         self._deaf = True
         self.send(b"something to answer\n")
-        while self.lines.get(timeout=20):
+        while self.lines.get(timeout=60):
             pass
 
     def send(self, *lines: bytes | dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ class RawWorker:
     def next(self, kind: str) -> dict[str, Any]:
         """The next message of a kind."""
         while True:
-            line = self.lines.get(timeout=20)
+            line = self.lines.get(timeout=60)
             assert line, f"the worker ended before it sent '{kind}'"
             if line.startswith(b"{") and (message := json.loads(line))["type"] == kind:
                 return message
@@ -124,14 +124,14 @@ def test_it_ends_by_itself_when_its_input_ends_idle_or_in_the_middle_of_a_task(
         raw.run(task, tmp_path)
         raw.next("progress")
     raw.process.stdin.close()
-    raw.process.wait(timeout=15)
+    raw.process.wait(timeout=60)
 
 
 def test_it_ends_by_itself_when_nobody_reads_its_output_any_more(raw: RawWorker, tmp_path: Path) -> None:
     raw.next("ready")
     raw.deafen()
     raw.run("nap", tmp_path)
-    raw.process.wait(timeout=15)
+    raw.process.wait(timeout=60)
 
 
 @needs_posix
@@ -141,7 +141,7 @@ def test_it_ends_when_its_parent_is_dead_even_if_another_process_keeps_the_pipe_
     raw.next("ready")
     parent.kill()
     parent.wait()
-    raw.process.wait(timeout=15)
+    raw.process.wait(timeout=60)
     raw.close()
 
 
@@ -155,7 +155,7 @@ def test_close_ends_it_after_the_running_task(raw: RawWorker, tmp_path: Path) ->
     raw.run("nap", tmp_path, seconds=0.2)
     raw.send({"type": "close"})
     raw.next("result")
-    assert raw.process.wait(timeout=15) == 0
+    assert raw.process.wait(timeout=60) == 0
 
 
 @needs_posix

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import nn
@@ -87,18 +89,21 @@ class ResidualUNet(nn.Module):
     ) -> None:
         super().__init__()
         fine_groups = groups if fine_groups is None else fine_groups
-        self.widths, self.groups = tuple(widths), groups
+        self.inputs, self.widths, self.groups = inputs, tuple(widths), groups
         self.multiple = 2 ** (len(widths) - 1)
         self.stem = ConvNorm(inputs, widths[0], fine_groups)
         self.downs = nn.ModuleList(
             nn.Sequential(ConvNorm(fine, coarse, groups, stride=2), Residual(coarse, groups, convolutions))
-            for fine, coarse in zip(widths, widths[1:])
+            for fine, coarse in pairwise(widths)
         )
         self.ups = nn.ModuleList(
-            Up(coarse, fine, groups, convolutions) for fine, coarse in reversed(list(zip(widths[1:], widths[2:])))
+            Up(coarse, fine, groups, convolutions) for fine, coarse in reversed(list(pairwise(widths[1:])))
         )
         self.ups.append(Up(widths[1], widths[0], fine_groups, 1))
         self.head = nn.Conv3d(widths[0], classes, 1)
+
+    def _first_down(self) -> nn.Sequential:
+        return cast(nn.Sequential, self.downs[0])
 
     def body(self, x: torch.Tensor) -> torch.Tensor:
         """Everything below the finest level, on a grid of half the resolution.
@@ -109,7 +114,7 @@ class ResidualUNet(nn.Module):
         Returns:
             Same shape.
         """
-        x = self.downs[0][1](x)
+        x = self._first_down()[1](x)
         skips = []
         for down in self.downs[1:]:
             skips.append(x)
@@ -128,7 +133,7 @@ class ResidualUNet(nn.Module):
             (n, widths[0], k, j, i).
         """
         fine = self.stem(x)
-        return self.ups[-1](self.body(self.downs[0][0](fine)), fine)
+        return self.ups[-1](self.body(self._first_down()[0](fine)), fine)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Class logits (n, classes, k, j, i) of an image (n, inputs, k, j, i)."""

@@ -1,4 +1,4 @@
-"""``python -m MedAILib.training CONFIG --data DIR --output RUN --export MODEL``: a model folder from a run's checkpoint."""
+"""``python -m MedAILib.training CONFIG --data DIR --output RUN --export MODEL``: a model folder from a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ def main() -> int:
     parser.add_argument("--data", required=True, metavar="DIR", help="folder with the recipe's label maps")
     parser.add_argument("--output", required=True, metavar="RUN", help="folder of the run")
     parser.add_argument("--export", required=True, metavar="MODEL", help="model folder to write")
+    parser.add_argument("--command", default="", metavar="TEXT", help="how the run was started, for the model's card")
     options = parser.parse_args()
     try:
-        print(export(options.config, options.data, options.output, options.export))
+        print(export(options.config, options.data, options.output, options.export, options.command))
     except MedAIError as error:
         print(error, file=sys.stderr)
         return error.exit_status

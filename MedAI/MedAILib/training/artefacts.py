@@ -56,7 +56,7 @@ def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
 
 def thicken(image: torch.Tensor, factors: tuple[float, float, float], smooth: bool) -> torch.Tensor:
     """Average a (k, j, i) image to voxels ``factors`` times as large and bring it back to its grid."""
-    size = [max(2, round(n / max(1.0, factor))) for n, factor in zip(image.shape, factors)]
+    size = [max(2, round(n / max(1.0, factor))) for n, factor in zip(image.shape, factors, strict=True)]
     small = functional.interpolate(image[None, None], size, mode="area")
     if smooth:
         return functional.interpolate(small, image.shape, mode="trilinear")[0, 0]

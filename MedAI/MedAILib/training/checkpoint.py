@@ -52,7 +52,7 @@ def save_checkpoint(
     save_file(tensors, draft, {"clock": json.dumps({"step": clock.step, "seconds": clock.seconds})})
     with draft.open("rb") as stream:
         os.fsync(stream.fileno())
-    os.replace(draft, path)
+    draft.replace(path)
     return path
 
 

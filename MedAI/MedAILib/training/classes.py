@@ -99,8 +99,8 @@ class ClassTable:
         for left, right in pairs:
             mirror[index[left]], mirror[index[right]] = index[right], index[left]
         target = np.array([target_of[int(code)] for code in codes], np.int64)
-        across = {(int(a), int(b)) for a, b in zip(target, target[mirror])}
-        torn = [int(code) for code, one in zip(codes, target) if sum(a == one for a, _ in across) > 1]
+        across = {(int(a), int(b)) for a, b in zip(target, target[mirror], strict=True)}
+        torn = [int(code) for code, one in zip(codes, target, strict=True) if sum(a == one for a, _ in across) > 1]
         if torn:
             raise UsageError(f"Of label codes {torn}, of one class, some are paired with the other side and some not.")
         if len(codes) > 256:

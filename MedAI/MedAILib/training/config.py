@@ -132,7 +132,9 @@ def _settings(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 def _generator(values: Mapping[str, Any], where: str) -> GeneratorSettings:
     parts: dict[str, type] = {"deform": DeformSettings, "contrast": ContrastSettings, "artefacts": ArtefactSettings}
-    nested = {name: _settings(cls, values.get(name, {}), f"{where}.{name}") for name, cls in parts.items()}
+    nested: dict[str, Any] = {
+        name: _settings(cls, values.get(name, {}), f"{where}.{name}") for name, cls in parts.items()
+    }
     return _settings(GeneratorSettings, {**values, **nested}, where)
 
 

@@ -49,9 +49,9 @@ def draw_contrast(draw: Draw, settings: ContrastSettings, table: ClassTable) -> 
     count = len(table.tissues)
     means = draw.vector(count, 0.02, 1.0)
     jitter = draw.normals(count) * settings.spread
-    for number, tissue in enumerate(table.tissues):
-        if tissue in prior:
-            means[number] = prior[tissue] + jitter[number]
+    for number, group in enumerate(table.tissues):
+        if group in prior:
+            means[number] = prior[group] + jitter[number]
     low, high = settings.deviation
     spread = draw.vector(count, low, high)
     if prior:

@@ -100,8 +100,8 @@ def coordinates(
         linear = torch.diag(torch.tensor([1.0, 1.0, -1.0])) @ linear
     shift = draw.vector(3, -settings.translation, settings.translation)
     coarse = [max(2, math.ceil(n / STEP)) for n in shape]
-    extent = torch.tensor([(n - 1) / 2 * mm for n, mm in zip(shape, spacing)])
-    axes = [torch.linspace(-float(e), float(e), n) for e, n in zip(extent, coarse)]
+    extent = torch.tensor([(n - 1) / 2 * mm for n, mm in zip(shape, spacing, strict=True)])
+    axes = [torch.linspace(-float(e), float(e), n) for e, n in zip(extent, coarse, strict=True)]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij")).to(draw.device)
     device_linear = linear.to(draw.device)
     knots = draw.integer(3, 7)

@@ -46,8 +46,8 @@ def train(
 ) -> Path:
     """See :func:`MedAILib.training.run`."""
     recipe, folder = load_recipe(config), Path(output)
-    budget = {"seconds": seconds, "steps": steps} if seconds or steps else {}
-    recipe = replace(recipe, training=replace(recipe.training, **budget))
+    if seconds or steps:
+        recipe = replace(recipe, training=replace(recipe.training, seconds=seconds, steps=steps))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
@@ -63,25 +63,29 @@ def train(
             trainer.resume()
         trainer.run()
         if world.first and recipe.card and trainer.clock.step >= FEWEST_STEPS:
-            export_model(recipe, folder, [*maps, *held_out], folder / "model", command_line(config, recipe))
+            export_model(recipe, folder, [*maps, *held_out], folder / "model", command_line(config, recipe, world.size))
     finally:
         world.close()
     return folder
 
 
-def command_line(config: str | Path, recipe: Recipe) -> str:
+def command_line(config: str | Path, recipe: Recipe, processes: int = 1) -> str:
     """How the run is repeated; folders are the reader's own, so they are named by what they hold."""
     settings = recipe.training
     budget = f"--seconds {settings.seconds:g}" if settings.seconds else f"--steps {settings.steps}"
-    return f"medai train {Path(config).stem} --data LABEL_MAPS --output RUN {budget}"
+    launcher = f"torchrun --nproc-per-node={processes} --no-python " if processes > 1 else ""
+    return f"{launcher}medai train {Path(config).stem} --data LABEL_MAPS --output RUN {budget}"
 
 
-def export(config: str | Path, data: str | Path, output: str | Path, destination: str | Path) -> Path:
+def export(
+    config: str | Path, data: str | Path, output: str | Path, destination: str | Path, command: str = ""
+) -> Path:
     """Write the model folder of a run that is under way or done.
 
     Args:
         config, data, output: as given to :func:`MedAILib.training.run`.
         destination: the model folder.
+        command: how the run was started, for the card; by default, as the recipe says, in one process.
 
     Raises:
         ReadError, ModelError, WriteError: as their messages say.
@@ -89,4 +93,4 @@ def export(config: str | Path, data: str | Path, output: str | Path, destination
     recipe = load_recipe(config)
     maps, held_out = load_data(recipe, Path(data))
     every = [*maps, *held_out]
-    return export_model(recipe, Path(output), every, Path(destination), command_line(config, recipe))
+    return export_model(recipe, Path(output), every, Path(destination), command or command_line(config, recipe))

@@ -30,7 +30,7 @@ class Learner(nn.Module):
         super().__init__()
         self.network = network
         width, groups = network.widths[1], network.groups
-        self.coarse_stem = ConvNorm(network.stem[0].in_channels, width, groups)
+        self.coarse_stem = ConvNorm(network.inputs, width, groups)
         self.coarse_head = nn.Conv3d(width, network.head.out_channels, 1)
 
     def forward(self, x: torch.Tensor, coarse: bool = False) -> torch.Tensor:

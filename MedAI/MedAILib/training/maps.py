@@ -24,7 +24,7 @@ class LabelMap:
 
     Attributes:
         name: its file's name without ending.
-        indices: uint8 (k, j, i), RAS, indices into :attr:`ClassTable.codes`, with a border of background one voxel wide.
+        indices: uint8 (k, j, i), RAS, indices into :attr:`ClassTable.codes`; the outermost voxels are background.
         spacing: mm, (k, j, i).
         center: voxel coordinates (k, j, i) of the middle of the brain's bounding box.
     """
@@ -52,7 +52,9 @@ def label_map(name: str, labels: np.ndarray, spacing: Spacing, table: ClassTable
     if not inside[0].size:
         raise ReadError(f"{name} holds none of the structures that the recipe trains.")
     box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in head)
-    center = [(float(axis.min()) + float(axis.max())) / 2 - part.start + 1 for axis, part in zip(inside, box)]
+    center = [
+        (float(axis.min()) + float(axis.max())) / 2 - part.start + 1 for axis, part in zip(inside, box, strict=True)
+    ]
     padded = np.pad(indices[box], 1)
     return LabelMap(name, torch.from_numpy(padded), spacing, (center[0], center[1], center[2]))
 

@@ -139,7 +139,7 @@ class Trainer:
         coarseness, shape = settings.patch(fraction)
         first = self.world.rank * settings.batch
         seeds = [(settings.seed, self.clock.step, first + n) for n in range(settings.batch)]
-        images, targets = zip(*(self.generator.sample(seed, shape, coarseness) for seed in seeds))
+        images, targets = zip(*(self.generator.sample(seed, shape, coarseness) for seed in seeds), strict=True)
         batch = torch.stack(images)[:, None].contiguous(memory_format=torch.channels_last_3d)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, self.clock.step, fraction)
@@ -158,7 +158,7 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self, decay: float) -> None:
-        pairs = zip(self.average.state_dict().values(), self.network.state_dict().values())
+        pairs = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
         for mean, value in pairs:
             if mean.is_floating_point():
                 mean.lerp_(value, 1.0 - decay)
