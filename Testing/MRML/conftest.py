@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip("slicer", reason="slicer-core is not installed (pip install slicer-core)", exc_type=ImportError)
-
-from MedAILib.image import Image
-from MedAISlicer import mrml, results
-from MRML.brain import FACTS, SHAPE, TABLE, labels, result
 from MRML.nodes import PLACES
-from MRML.scene import Application
+
+if TYPE_CHECKING:
+    from MRML.scene import Application
+
+HAS_SLICER = find_spec("slicer") is not None
+
+
+class WithoutSlicer(pytest.Module):
+    """A test module that cannot run here, reported as skipped with the reason."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        pytest.skip("slicer-core is not installed (pip install slicer-core)")
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    return None if HAS_SLICER else WithoutSlicer.from_parent(parent, path=module_path)
 
 
 @pytest.fixture
@@ -31,6 +42,8 @@ def vtk_log() -> Iterator[Any]:
 
 @pytest.fixture
 def application(tmp_path: Path, vtk_log: Any) -> Iterator[Application]:
+    from MRML.scene import Application
+
     application = Application(tmp_path)
     application.install()
     yield application
@@ -51,9 +64,17 @@ def affine(request: pytest.FixtureRequest) -> np.ndarray:
 
 @pytest.fixture
 def volume(scene: Any) -> Any:
+    from MedAILib.image import Image
+    from MedAISlicer import mrml
+    from MRML.brain import SHAPE
+
     return mrml.volume_from_image(scene, Image(np.zeros(SHAPE, np.int16), np.eye(4), "head"))
 
 
 @pytest.fixture
 def written(volume: Any) -> Any:
+    """A segmentation with a first result for the volume."""
+    from MedAISlicer import results
+    from MRML.brain import FACTS, TABLE, labels, result
+
     return results.write_segmentation(volume, labels(result()), TABLE, FACTS)
