@@ -8,22 +8,7 @@ from pathlib import Path
 import pytest
 
 from MedAILib.worker import Worker
-from tiny_model import write_model
 from worker_tools import FOLDER, TASKS
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder whose network finds a bright ball; do not change it."""
-    return write_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture
-def user_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty user's model folder that is not yet there."""
-    folder = tmp_path / "my models"
-    monkeypatch.setenv("MEDAI_MODELS", str(folder))
-    return folder
 
 
 @pytest.fixture(scope="module")
