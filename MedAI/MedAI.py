@@ -37,6 +37,14 @@ class MedAI(ScriptedLoadableModule):
             "MedAI is open source under the Apache License 2.0. The card of each model names the data and the "
             "publications that it rests on."
         )
+        # Not before: the Sample Data module may be loaded after this one.
+        slicer.app.connect("startupCompleted()", self.registerSample)
+
+    def registerSample(self) -> None:
+        """List the sample in the Sample Data module."""
+        from MedAISlicer.sample import register_sample
+
+        register_sample(self.resourcePath("Icons/MedAISample.png"))
 
 
 class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -25,7 +25,7 @@ RIGHT = Code("SCT", "24028007", "Right")
 
 
 def parse_terminology(entry: str) -> tuple[Code | None, Code | None, Code | None]:
-    """Category, type and modifier of a terminology entry as :meth:`Label.terminology` writes it; None for each missing."""
+    """Category, type and modifier of an entry as :meth:`Label.terminology` writes it; None for each missing."""
     parts = [part.split("^") for part in entry.split("~")[1:4]]
     codes = [Code(*part) if len(part) == 3 and part[1] else None for part in parts]
     category, kind, modifier = (*codes, None, None, None)[:3]

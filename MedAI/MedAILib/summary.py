@@ -90,7 +90,9 @@ class Summary:
         found = f"{len(self.found)} of {len(self.table)} structures, {self.total_ml:.0f} ml in all"
         lines = [
             f"{self.image}: {found}, in {self.seconds:.1f} s on {self.device} ({self.precision})",
-            f"Model {self.model} {self.version} (SHA-256 {self.sha256[:12]})",
+            f"Model {self.model} {self.version} (SHA-256 {self.sha256[:12]}), for research only",
+            *self._how_sure(),
+            *(f"Tested: {figure}" for figure in self.tested_on[:1]),
             *(f"Warning: {warned.message}" for warned in self.warnings),
         ]
         width = max((len(row.name) for row in self.found), default=0)
@@ -98,6 +100,13 @@ class Summary:
         if self.found and self.missing:
             lines.append(f"  not found: {', '.join(self.missing)}")
         return "\n".join(lines)
+
+    def _how_sure(self) -> list[str]:
+        if not self.confidence:
+            return []
+        lowest = min(self.confidence, key=lambda name: self.confidence[name])
+        mean = sum(self.confidence.values()) / len(self.confidence)
+        return [f"How sure (its own probability): mean {mean:.2f}, lowest {self.confidence[lowest]:.2f} in {lowest}"]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_json` reads them back."""

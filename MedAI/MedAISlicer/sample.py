@@ -5,18 +5,44 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
 from MedAILib.errors import ReadError
 
 NAME = "MRHead"
+FILE = "MR-head.nrrd"
+SHA256 = "cc211f0dfd9a05ca3841ce1141b292898b2dd2d3f08286affadf823a7e58df93"
+
+
+def register_sample(thumbnail: str) -> None:
+    """List the head MR in the Sample Data module under MedAI too, with a picture of what becomes of it.
+
+    Slicer calls this when it has started; without the Sample Data module nothing is listed.
+
+    Args:
+        thumbnail: path of the picture.
+    """
+    try:
+        logic = importlib.import_module("SampleData").SampleDataLogic
+    except ImportError:
+        return
+    logic.registerCustomSampleDataSource(
+        category="MedAI",
+        sampleName=NAME,
+        uris=f"{slicer.util.TESTING_DATA_URL}SHA256/{SHA256}",
+        fileNames=FILE,
+        nodeNames=NAME,
+        thumbnailFileName=thumbnail,
+        checksums=f"SHA256:{SHA256}",
+    )
 
 
 def load_sample() -> Any:
     """Load MRHead, from Slicer's cache or, the first time, from its data server; returns the volume node.
 
     Raises:
-        ReadError: it could not be had.
+        ReadError: neither was possible.
     """
     try:
         node = importlib.import_module("SampleData").downloadSample(NAME)

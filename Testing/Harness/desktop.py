@@ -207,7 +207,11 @@ class Application:
 
     applicationName = "Slicer"
 
+    def __init__(self) -> None:
+        self._slots: dict[str, list[Callable[..., None]]] = {}
+
     def connect(self, signal: str, slot: Callable[..., None]) -> bool:
+        self._slots.setdefault(signal, []).append(slot)
         return True
 
     def testingEnabled(self) -> bool:

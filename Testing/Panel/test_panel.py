@@ -207,6 +207,20 @@ def test_load_sample_chooses_the_sample(desk, panel, add_volume, monkeypatch):
     assert panel.ui.inputSelector.currentNode().GetName() == "MRHead"
 
 
+def test_the_sample_is_listed_in_the_sample_data_module_once_slicer_has_started(desk, panel, monkeypatch):
+    from types import SimpleNamespace
+
+    import slicer
+
+    listed = []
+    logic = SimpleNamespace(registerCustomSampleDataSource=lambda **source: listed.append(source))
+    monkeypatch.setitem(sys.modules, "SampleData", SimpleNamespace(SampleDataLogic=logic))
+    slicer.app._slots["startupCompleted()"][-1]()
+    assert [source["sampleName"] for source in listed] == ["MRHead"]
+    assert Path(listed[0]["thumbnailFileName"]).is_file()
+    assert listed[0]["uris"].endswith(listed[0]["checksums"].removeprefix("SHA256:"))
+
+
 def test_a_sample_that_cannot_be_loaded_is_explained(desk, panel, monkeypatch):
     monkeypatch.setitem(sys.modules, "SampleData", None)
     press(panel.ui.sampleButton)

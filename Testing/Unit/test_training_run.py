@@ -191,6 +191,7 @@ def test_a_model_folder_written_from_a_run_loads_and_says_where_it_comes_from(
     assert card.training["held_out"] == ["second"]
     assert card.training["steps"] == 6
     assert card.training["command"] == "medai train boxes --data LABEL_MAPS --output RUN --steps 6"
+    assert [figure.metric for figure in card.measured] == ["mean Dice over all structures"]
     low, high = card.plausible_ml["brain stem"]
     assert low < (codes() == 16).sum() * 8 / 1000 < high
 
@@ -265,7 +266,7 @@ def test_the_bundled_recipe_reports_every_named_brain_structure() -> None:
 def test_a_missing_device_is_a_device_error() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    with pytest.raises(DeviceError, match="CUDA"):
+    with pytest.raises(DeviceError, match="cuda"):
         World("cuda")
 
 

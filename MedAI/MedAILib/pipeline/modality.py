@@ -28,7 +28,7 @@ def check_modality(image: Image, card: ModelCard, modality: str | None = None) -
             Hounsfield units (air at -500 or below over 1 % of the volume or more) while the model is not for CT.
     """
     wanted = "/".join(card.modality)
-    advice = "Choose a model made for it, or use --force (force=True) if you are sure."
+    advice = "Choose a model made for it. If you are sure, use --force in the shell or force=True in Python."
     if modality:
         if modality.upper() not in card.modality:
             raise ModalityError(f"{image.name}: is {modality.upper()}, the model {card.name} is for {wanted}. {advice}")

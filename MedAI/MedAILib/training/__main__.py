@@ -17,9 +17,10 @@ def main() -> int:
     parser.add_argument("--output", required=True, metavar="RUN", help="folder of the run")
     parser.add_argument("--export", required=True, metavar="MODEL", help="model folder to write")
     parser.add_argument("--command", default="", metavar="TEXT", help="how the run was started, for the model's card")
+    parser.add_argument("--measured", metavar="FILE", help="JSON list of the figures for the model's card")
     options = parser.parse_args()
     try:
-        print(export(options.config, options.data, options.output, options.export, options.command))
+        print(export(options.config, options.data, options.output, options.export, options.command, options.measured))
     except MedAIError as error:
         print(error, file=sys.stderr)
         return error.exit_status

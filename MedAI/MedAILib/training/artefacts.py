@@ -22,7 +22,7 @@ class ArtefactSettings:
         bias: largest standard deviation of the logarithm of the bias field.
         blur: largest standard deviation of the isotropic blur, voxels.
         noise: largest standard deviation of the noise, in units of the image's range.
-        gamma: standard deviation of the logarithm of the exponent.
+        gamma: standard deviation of the base-2 logarithm of the exponent.
         thick: probability of thick slices along one axis.
         coarse: probability of low resolution along all axes.
         slice_range: slice thickness in mm, from and to.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import nn
 from ..errors import ReadError
 
 NAME = "checkpoint.safetensors"
+LOG = "log.jsonl"
 
 
 @dataclass
@@ -26,10 +27,12 @@ class Clock:
     Attributes:
         step: optimizer steps done.
         seconds: time spent in training, over all resumes.
+        precision: number format of the arithmetic; a resume keeps it, whatever the processor gains then.
     """
 
     step: int = 0
     seconds: float = 0.0
+    precision: str = ""
 
 
 def save_checkpoint(
@@ -49,7 +52,7 @@ def save_checkpoint(
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     path, draft = folder / NAME, folder / f".{NAME}.part"
-    save_file(tensors, draft, {"clock": json.dumps({"step": clock.step, "seconds": clock.seconds})})
+    save_file(tensors, draft, {"clock": json.dumps(asdict(clock))})
     with draft.open("rb") as stream:
         os.fsync(stream.fileno())
     draft.replace(path)
@@ -103,4 +106,4 @@ def load_checkpoint(
     torch.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
-    return Clock(int(clock["step"]), float(clock["seconds"]))
+    return Clock(int(clock["step"]), float(clock["seconds"]), str(clock.get("precision", "")))

@@ -7,7 +7,7 @@ import os
 import torch
 from torch import distributed, nn
 
-from ..errors import DeviceError
+from ..inference.devices import choose
 
 
 class World:
@@ -29,7 +29,7 @@ class World:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
         local = int(os.environ.get("LOCAL_RANK", "0"))
-        self.device = _device(device, local)
+        self.device = _device(device, local, self.size > 1)
         self._joined = False
         if self.size > 1:
             if self.device.type == "cuda":
@@ -62,12 +62,8 @@ class World:
             self._joined = False
 
 
-def _device(name: str, local: int) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            name = "cuda"
-        else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise DeviceError("No CUDA device was found; choose cpu or auto.")
-    return torch.device("cuda", local) if name == "cuda" else torch.device(name)
+def _device(name: str, local: int, several: bool) -> torch.device:
+    """With several processes each CUDA device is taken by one, whichever is emptier at the moment."""
+    if several and name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", local)
+    return choose(name).torch

@@ -16,7 +16,7 @@ from ..errors import ModelError, WriteError
 from ..models import read_card, write_weights
 from ..models.card import CARD_NAME, SCHEMA_VERSION
 from ..networks import build
-from .checkpoint import NAME, part, read_checkpoint
+from .checkpoint import LOG, NAME, part, read_checkpoint
 from .classes import ClassTable
 from .config import Recipe
 from .maps import LabelMap
@@ -81,6 +81,22 @@ def load_average(recipe: Recipe, folder: Path) -> tuple[nn.Module, Mapping[str, 
     return network.eval(), clock
 
 
+def curve_end(folder: Path, step: int, held_out: Sequence[str], command: str) -> list[dict[str, Any]]:
+    """The card's figure for the validation of just these weights, if there was one."""
+    file = folder / LOG
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    found = [line for line in lines if line["step"] == step and "validation" in line and line["coarseness"] == 1]
+    return [
+        {
+            "dataset": f"synthetic images of label maps never trained on ({', '.join(held_out)})",
+            "metric": "mean Dice over all structures",
+            "value": round(line["validation"]["dice"], 4),
+            "command": command,
+        }
+        for line in found[-1:]
+    ]
+
+
 def export_model(
     recipe: Recipe,
     folder: Path,
@@ -99,7 +115,7 @@ def export_model(
         maps: all label maps of the run, for the ranges of believable volumes.
         destination: the model folder, made if missing; an older model in it is replaced.
         command: how the run was started, for the card.
-        measured: the card's figures.
+        measured: the card's figures; the last point of the validation curve is added.
 
     Returns:
         ``destination``.
@@ -137,7 +153,7 @@ def export_model(
                 "steps": clock["step"],
                 "seconds": round(clock["seconds"]),
             },
-            "measured": list(measured),
+            "measured": [*measured, *curve_end(folder, clock["step"], data.held_out, command)],
             "intended_use": "research only",
             "trained": True,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import Any
 
 from ..errors import ReadError, WriteError
 from ..files.formats import stem_of
-from .checkpoint import NAME
+from .checkpoint import LOG, NAME
 from .config import Recipe, load_recipe
 from .distributed import World
 from .export import FEWEST_STEPS, export_model
 from .maps import LabelMap, read_maps
-from .trainer import LOG, Trainer
+from .trainer import Trainer
 
 
 def load_data(recipe: Recipe, folder: Path) -> tuple[list[LabelMap], list[LabelMap]]:
@@ -78,7 +79,12 @@ def command_line(config: str | Path, recipe: Recipe, processes: int = 1) -> str:
 
 
 def export(
-    config: str | Path, data: str | Path, output: str | Path, destination: str | Path, command: str = ""
+    config: str | Path,
+    data: str | Path,
+    output: str | Path,
+    destination: str | Path,
+    command: str = "",
+    measured: str | Path | None = None,
 ) -> Path:
     """Write the model folder of a run that is under way or done.
 
@@ -86,11 +92,23 @@ def export(
         config, data, output: as given to :func:`MedAILib.training.run`.
         destination: the model folder.
         command: how the run was started, for the card; by default, as the recipe says, in one process.
+        measured: JSON file with a list of figures (dataset, metric, value, command) for the card, or None.
 
     Raises:
         ReadError, ModelError, WriteError: as their messages say.
     """
     recipe = load_recipe(config)
     maps, held_out = load_data(recipe, Path(data))
-    every = [*maps, *held_out]
-    return export_model(recipe, Path(output), every, Path(destination), command or command_line(config, recipe))
+    command = command or command_line(config, recipe)
+    figures = _read_figures(Path(measured)) if measured else []
+    return export_model(recipe, Path(output), [*maps, *held_out], Path(destination), command, figures)
+
+
+def _read_figures(file: Path) -> list[dict[str, Any]]:
+    try:
+        figures = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReadError(f"{file}: the figures cannot be read ({error}).") from error
+    if not isinstance(figures, list):
+        raise ReadError(f"{file}: must hold a JSON list of figures.")
+    return figures

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..errors import UsageError
+from ..inference.precision import cpu_gains_from_bfloat16
 
 
 def choose_precision(device: torch.device, wanted: str) -> str:
@@ -21,10 +22,8 @@ def choose_precision(device: torch.device, wanted: str) -> str:
     if wanted != "auto":
         raise UsageError(f'precision must be "auto", "float32" or "bfloat16", not "{wanted}".')
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device.type == "cpu":
-        return "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
-    return "float32"
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+    return "bfloat16" if device.type == "cpu" and cpu_gains_from_bfloat16() else "float32"
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import nn
 
 from ..errors import UsageError, WriteError
 from ..networks import build
-from .checkpoint import Clock, load_checkpoint, save_checkpoint
+from .checkpoint import LOG, Clock, load_checkpoint, save_checkpoint
 from .config import Recipe, TrainingSettings
 from .distributed import World
 from .generator import Generator
@@ -24,8 +25,6 @@ from .losses import DiceCrossEntropy
 from .maps import LabelMap
 from .precision import autocast, choose_precision
 from .validation import Validator
-
-LOG = "log.jsonl"
 
 
 def learning_rate(settings: TrainingSettings, step: int, fraction: float) -> float:
@@ -72,7 +71,7 @@ class Trainer:
         if both:
             raise UsageError(f"{', '.join(sorted(both))}: a label map cannot be trained on and held out.")
         self.recipe, self.output, self.world, self.report = recipe, output, world, report
-        self.precision = choose_precision(world.device, recipe.training.precision)
+        precision = choose_precision(world.device, recipe.training.precision)
         torch.manual_seed(recipe.training.seed)
         learner = Learner(build(recipe.network, recipe.arguments)).to(world.device)
         self.network = learner.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -83,14 +82,16 @@ class Trainer:
         self.validator = None
         if held_out and recipe.validation.samples and world.first:
             generator = Generator(held_out, recipe.table, recipe.generator, world.device)
-            self.validator = Validator(generator, recipe.validation, self.precision)
-        self.clock = Clock()
+            self.validator = Validator(generator, recipe.validation)
+        self.clock = Clock(precision=precision)
 
     def resume(self) -> bool:
         """Go on from the output folder's checkpoint; False if there is none."""
         clock = load_checkpoint(self.output, self.network, self.average, self.optimizer)
-        self.clock = clock or self.clock
-        return clock is not None
+        if clock is None:
+            return False
+        self.clock = replace(clock, precision=clock.precision or self.clock.precision)
+        return True
 
     def fraction(self) -> float:
         """Done share of the budget, the same in all processes."""
@@ -144,7 +145,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, self.clock.step, fraction)
         self.optimizer.zero_grad(set_to_none=True)
-        with autocast(device, self.precision):
+        with autocast(device, self.clock.precision):
             logits = model(batch, coarseness > 1)
         self.loss.balance = settings.balance * (1.0 - fraction)
         loss = self.loss(logits, torch.stack(targets))
@@ -168,7 +169,9 @@ class Trainer:
     def _validate(self, fraction: float) -> None:
         if self.validator is not None:
             coarseness, _ = self.recipe.training.patch(min(1.0, fraction))
-            self._log(coarseness=coarseness, validation=self.validator.measure(self.average, coarseness))
+            self._log(
+                coarseness=coarseness, validation=self.validator.measure(self.average, self.clock.precision, coarseness)
+            )
 
     def _save(self) -> None:
         if self.world.first:

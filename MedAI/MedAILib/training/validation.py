@@ -13,7 +13,7 @@ from .precision import autocast
 def dice_scores(predicted: torch.Tensor, target: torch.Tensor, classes: int) -> torch.Tensor:
     """(classes,) Dice of two class maps of any equal shape; nan where neither has the class."""
     pairs = torch.bincount(target.reshape(-1).long() * classes + predicted.reshape(-1).long(), minlength=classes**2)
-    confusion = pairs.reshape(classes, classes).double()
+    confusion = pairs.reshape(classes, classes).cpu().double()
     return 2 * confusion.diagonal() / (confusion.sum(0) + confusion.sum(1))
 
 
@@ -23,14 +23,13 @@ class Validator:
     Args:
         generator: over the maps held out.
         settings: how many images, of which shape.
-        precision: as in training.
     """
 
-    def __init__(self, generator: Generator, settings: ValidationSettings, precision: str) -> None:
-        self.generator, self.settings, self.precision = generator, settings, precision
+    def __init__(self, generator: Generator, settings: ValidationSettings) -> None:
+        self.generator, self.settings = generator, settings
 
     @torch.no_grad()
-    def measure(self, network: nn.Module, coarseness: int = 1) -> dict[str, object]:
+    def measure(self, network: nn.Module, precision: str, coarseness: int = 1) -> dict[str, object]:
         """Validate a :class:`Learner`.
 
         Returns:
@@ -43,10 +42,10 @@ class Validator:
         shape = (k, j, i)
         for number in range(self.settings.samples):
             image, target = self.generator.sample((self.settings.seed, number), shape, coarseness)
-            with autocast(self.generator.device, self.precision):
+            with autocast(self.generator.device, precision):
                 logits = network(image[None, None].contiguous(memory_format=torch.channels_last_3d), coarseness > 1)
             score = dice_scores(logits[0].argmax(0), target, len(table.classes))
-            score[torch.bincount(target.reshape(-1).long(), minlength=len(score)) == 0] = torch.nan
+            score[torch.bincount(target.reshape(-1).long(), minlength=len(score)).cpu() == 0] = torch.nan
             scores.append(score)
         network.train()
         mean = torch.stack(scores).nanmean(0)
