@@ -1,8 +1,8 @@
 """Dice of a model on labeled real scans that it was not trained on: ``python Testing/Benchmarks/accuracy.py``.
 
 Segments each scan of ``../shared/data/brain`` whose truth is there, in both modes, scores it with
-``../shared/eval/segmentation.py`` and prints one table. ``--card`` writes the figures into the model's ``model.json`` too,
-and makes the fast mode the default if it costs no more than 0.002 of Dice on any scan.
+``../shared/eval/segmentation.py`` and prints one table. ``--card`` writes the figures into the model's ``model.json``
+too, and makes the fast mode the default if it costs no more than 0.002 of Dice on any scan.
 """
 
 from __future__ import annotations
