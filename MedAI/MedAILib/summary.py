@@ -29,7 +29,7 @@ class Summary:
         confidence: structure name to the network's mean probability (0 to 1) inside it.
         warnings: in the order they arose.
         timings: stage to seconds.
-        tested_on: the model's measured figures, as sentences.
+        tested_on: the first figure of each data set that the model was measured on, as sentences.
     """
 
     image: str
@@ -92,7 +92,7 @@ class Summary:
             f"{self.image}: {found}, in {self.seconds:.1f} s on {self.device} ({self.precision})",
             f"Model {self.model} {self.version} (SHA-256 {self.sha256[:12]}), for research only",
             *self._how_sure(),
-            *(f"Tested: {figure}" for figure in self.tested_on[:1]),
+            *([f"Tested: {'; '.join(self.tested_on)}"] if self.tested_on else []),
             *(f"Warning: {warned.message}" for warned in self.warnings),
         ]
         width = max((len(row.name) for row in self.found), default=0)
@@ -150,8 +150,9 @@ class Segmentation:
 
 
 def tested_on(card: ModelCard) -> tuple[str, ...]:
-    """The card's measured figures as sentences."""
-    return tuple(str(figure) for figure in card.measured)
+    """The first measured figure of each data set on the card, as sentences; the card itself has all."""
+    first = {figure.dataset: figure for figure in reversed(card.measured)}
+    return tuple(str(first[name]) for name in dict.fromkeys(figure.dataset for figure in card.measured))
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

@@ -24,12 +24,12 @@ from MedAILib.image import Image, Kind
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = REPOSITORY.parent / "shared"
 CASES = {
-    "OASIS T1, skull-stripped (vxm_oasis_T1)": ("vxm_oasis_T1.nii.gz", "vxm_oasis_aseg.nii.gz"),
-    "FreeSurfer sample T1, skull-stripped (fs_norm)": ("fs_norm.mgz", "fs_aparc.a2009s+aseg.mgz"),
+    "an OASIS T1 without skull": ("vxm_oasis_T1.nii.gz", "vxm_oasis_aseg.nii.gz"),
+    "a FreeSurfer T1 without skull": ("fs_norm.mgz", "fs_aparc.a2009s+aseg.mgz"),
 }
 COMMAND = "python Testing/Benchmarks/accuracy.py --card"
 METRICS = {
-    "dice": "mean Dice of 17 structures, left and right merged",
+    "dice": "mean Dice (17 structures, sides merged)",
     "hd95": "mean HD95, mm",
     "surface_dice": "mean surface Dice at 1 mm",
 }
