@@ -165,7 +165,12 @@ def test_the_process_ends_cleanly_on_an_interrupt(tiny: Path, tmp_path: Path) ->
     code = (
         "import os, signal, sys, threading\n"
         "from MedAILib.cli.main import main\n"
-        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "from MedAILib.worker import Job\n"
+        "wait = Job.wait\n"
+        "def interrupted(job, *arguments):\n"
+        "    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "    return wait(job, *arguments)\n"
+        "Job.wait = interrupted\n"
         f"sys.exit(main(['segment', {str(volume)!r}, '-o', {str(tmp_path / 'o.nii')!r}, '--model', {str(tiny)!r}]))"
     )
     done = python(code)

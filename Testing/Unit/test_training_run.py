@@ -131,12 +131,12 @@ def test_the_coarse_phase_trains_the_body_and_leaves_the_finest_level(tmp_path: 
 
 
 def test_one_sample_is_learned_by_heart(tmp_path: Path) -> None:
-    one = trainer(tmp_path, steps=120, patches=[[0.0, 1, [16, 16, 16]]], warmup=5, learning_rate=1e-2)
+    one = trainer(tmp_path, steps=240, patches=[[0.0, 1, [16, 16, 16]]], warmup=5, learning_rate=1e-2)
     samples = (one.generator.sample((seed,), (16, 16, 16)) for seed in range(100))
     image, target = next(s for s in samples if torch.bincount(s[1].reshape(-1).long(), minlength=7).min() > 30)
     one.generator.sample = lambda seed, shape, coarseness: (image, target)  # type: ignore[method-assign]
-    for step in range(120):
-        one.step(one.network, step / 120)
+    for step in range(240):
+        one.step(one.network, step / 240)
     with torch.no_grad():
         predicted = one.network(image[None, None])[0].argmax(0)
     assert float(dice_scores(predicted, target, 7).min()) > 0.95
