@@ -24,8 +24,8 @@ from MedAILib.image import Image, Kind
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = REPOSITORY.parent / "shared"
 CASES = {
-    "an OASIS T1 without skull": ("vxm_oasis_T1.nii.gz", "vxm_oasis_aseg.nii.gz"),
     "a FreeSurfer T1 without skull": ("fs_norm.mgz", "fs_aparc.a2009s+aseg.mgz"),
+    "an OASIS T1 without skull": ("vxm_oasis_T1.nii.gz", "vxm_oasis_aseg.nii.gz"),
 }
 COMMAND = "python Testing/Benchmarks/accuracy.py --card"
 METRICS = {
