@@ -166,6 +166,7 @@ def test_the_process_ends_cleanly_on_an_interrupt(tiny: Path, tmp_path: Path) ->
         "import os, signal, sys, threading\n"
         "from MedAILib.cli.main import main\n"
         "from MedAILib.worker import Job\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "wait = Job.wait\n"
         "def interrupted(job, *arguments):\n"
         "    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
