@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from typing import Any
 
 import slicer
@@ -88,11 +89,13 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """Stop what goes on; called when Slicer closes or the module is reloaded."""
         from MedAILib.worker.client import close_workers
+        from MedAISlicer import undo
 
         self._deviceQuestion.stop()
         self._controller.abandon()
         self.setParameterNode(None)
         self.removeObservers()
+        undo.forget()
         close_workers()
 
     def enter(self) -> None:
@@ -112,9 +115,12 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """The scene is about to go away, and the result of a run would have no place."""
+        from MedAISlicer import undo
+
         self._controller.cancel(_("The scene was closed."))
         self._panel.show_result(None)
         self.setParameterNode(None)
+        undo.forget()
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
         """The scene is empty now."""
@@ -191,8 +197,8 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MedAISlicer import undo
 
         segmentation = self.ui.outputSelector.currentNode()
-        undo.undo(segmentation)
-        self._panel.show_undo(segmentation)
+        if undo.undo(segmentation):
+            self._panel.show_undone(segmentation)
 
     def onAdvancedCollapsed(self, collapsed: bool) -> None:
         """Ask for the devices when somebody wants to see them for the first time."""
@@ -208,7 +214,9 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MedAISlicer.sample import load_sample
 
         with slicer.util.tryWithErrorDisplay(None, waitCursor=True):
-            self._parameterNode.inputVolume = load_sample()
+            # The download lets the GUI live, so the module may have been left meanwhile.
+            volume = load_sample()
+            self.logic.getParameterNode().inputVolume = volume
 
     def onApplyButton(self) -> None:
         """Start a run; while one is going on, cancel it."""
@@ -219,9 +227,12 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         with slicer.util.tryWithErrorDisplay(None):
             ensure(self.resourcePath("requirements.txt"))
-            self._run = self.logic.createRun(self._parameterNode)
-            logging.info("MedAI: segmenting %s", self._run.name)
-            self._controller.start(self._run)
+            self._start(self.logic.createRun(self._parameterNode))
+
+    def _start(self, run: Any) -> None:
+        logging.info("MedAI: segmenting %s", run.name)
+        self._run = run
+        self._controller.start(run)
 
     def _onPulse(self) -> None:
         self._controller.tick()
@@ -230,14 +241,24 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._panel.show_status(status)
 
     def _onRunEnded(self, outcome: Any) -> None:
-        self._run = None
+        from MedAILib.errors import ModalityError
+        from MedAISlicer.wording import other_modality
+
+        run, self._run = self._run, None
         self._checkCanApply()
+        if isinstance(outcome.error, ModalityError):
+            if slicer.util.confirmYesNoDisplay(other_modality(run.name, run.request)):
+                with slicer.util.tryWithErrorDisplay(None):
+                    self._start(run.forced())
+                return
+            outcome = replace(outcome, error=None, cancelled="")
         self._panel.show_end(outcome)
         for code, message in outcome.warnings:
             logging.warning("MedAI: %s (%s)", message, code)
         if outcome.error is not None:
-            logging.error("MedAI: %s", outcome.error)
             sentence, _newline, details = str(outcome.error).partition("\n")
+            if details:
+                logging.error("MedAI: %s", details)
             slicer.util.errorDisplay(sentence, **({"detailedText": details} if details else {}))
         elif outcome.result is not None:
             logging.info("MedAI: done, result in %s", outcome.result.segmentation.GetName())
@@ -323,8 +344,8 @@ class MedAITest(ScriptedLoadableModuleTest):
         from MedAISlicer.requirements import installed
         from MedAISlicer.sample import load_sample
 
-        if not installed("torch"):
-            self.delayDisplay("Not tested: PyTorch is not installed")
+        if not all(installed(package) for package in ("torch", "scikit-image", "PyWavelets", "safetensors")):
+            self.delayDisplay("Not tested: the Python packages that MedAI needs are not installed")
             return
         self.delayDisplay("Loading the sample")
         volume = load_sample()

@@ -133,9 +133,16 @@ def _check_targets(source: Source, output: PathLike | None, statistics: PathLike
         if target is None:
             continue
         path = Path(target)
-        if isinstance(source, (str, Path)) and path.exists() and Path(source).exists() and path.samefile(source):
+        if isinstance(source, (str, Path)) and _is_same(path, Path(source)):
             raise UsageError(f"{path}: the result would replace the input. Choose another name.")
         check_writable(path, overwrite, suffixes)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one is not there, or hidden, which reading or writing it will tell
+        return False
 
 
 def _write(result: Segmentation, output: PathLike | None, statistics: PathLike | None, overwrite: bool) -> None:

@@ -1,8 +1,8 @@
 """Affine mathematics. The project's one convention, stated here and nowhere else:
 
 * arrays are indexed ``(k, j, i)`` (``(c, k, j, i)`` with channels), as Slicer and SimpleITK hand them out;
-* a 4x4 *affine* maps homogeneous voxel coordinates ``(i, j, k, 1)`` to RAS millimetres, and integer coordinates
-  are voxel centres;
+* a 4x4 *affine* maps homogeneous voxel coordinates ``(i, j, k, 1)`` to RAS millimeters, and integer coordinates
+  are voxel centers;
 * tuples named ``shape``, ``spacing``, ``start``, ``margin`` are in array order ``(k, j, i)``;
 * ITK's LPS is met only in ``MedAILib.files`` and converted there.
 """

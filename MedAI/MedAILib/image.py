@@ -23,7 +23,7 @@ class Image:
 
     Attributes:
         array: (k, j, i), or (c, k, j, i) for several channels. Labels are unsigned or signed integers.
-        affine: float64 (4, 4), IJK to RAS millimetres (see :mod:`MedAILib.geometry`).
+        affine: float64 (4, 4), IJK to RAS millimeters (see :mod:`MedAILib.geometry`).
         name: what the user calls it; used in messages.
         kind: intensity (interpolated smoothly) or label (never mixed).
     """

@@ -1,4 +1,4 @@
-"""A segment's identity: value, name, colour and coded terminology."""
+"""A segment's identity: value, name, color and coded terminology."""
 
 from __future__ import annotations
 

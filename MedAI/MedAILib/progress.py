@@ -28,7 +28,7 @@ class Progress:
     """Counts a run that consists of named stages with expected shares of the time.
 
     Args:
-        stages: stage name to expected share; shares are normalised.
+        stages: stage name to expected share; shares are normalized.
         emit: receives a :class:`Step` at most every ``interval`` seconds, and at each new stage.
         warn: receives (code, message) for things the user must hear about although the run goes on.
         cancelled: asked at each update; True ends the run with :class:`Cancelled`.

@@ -9,8 +9,8 @@ from .geometry import Shape
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 """Full width at half maximum of a Gaussian in units of its standard deviation."""
 
-
 _SLAB = 32
+"""Layers that are smoothed at a time, see :func:`_along`."""
 
 
 def is_axis_aligned(step: np.ndarray, shape: Shape) -> bool:

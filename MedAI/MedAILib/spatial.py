@@ -2,7 +2,7 @@
 
 Exact operations (:func:`reorient`, :func:`crop`, :func:`pad`, :func:`crop_to_grid`, :func:`restore_labels`) only move
 voxels: each keeps its value and its world position. Interpolating ones (:func:`resample`, :func:`rescale`) treat labels
-by nearest neighbour and smooth intensities before they thin them out.
+by nearest neighbor and smooth intensities before they thin them out.
 """
 
 from __future__ import annotations

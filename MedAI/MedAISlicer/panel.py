@@ -110,6 +110,13 @@ class Panel:
         self._ui.resultsCollapsibleButton.collapsed = not summaries
         self.show_undo(segmentation)
 
+    def show_undone(self, segmentation: Any) -> None:
+        """The last result was taken back: its figures are no longer those of the segmentation."""
+        self.show_result(None)
+        self._ui.summaryLabel.text = _("The last result was taken back.")
+        self._ui.resultsCollapsibleButton.collapsed = False
+        self.show_undo(segmentation)
+
     def show_undo(self, segmentation: Any) -> None:
         """Whether there is something to take back."""
         possible = segmentation is not None and undo.can_undo(segmentation)

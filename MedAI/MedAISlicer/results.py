@@ -69,6 +69,9 @@ def write_segmentation(
         segments = mrml.segments_from_labels(labels.array, _affine_in(segmentation, volume, labels), table)
         with one_step(segmentation, editor):
             _merge(segmentation, volume, segments, table, pairs, surface)
+        if segmentation.GetDisplayNode() is None:
+            # A node chooser makes segmentations that no view shows.
+            segmentation.CreateDefaultDisplayNodes()
         return segmentation
     scene = volume.GetScene()
     name = scene.GenerateUniqueName(f"{volume.GetName() or 'Volume'} segmentation")
@@ -150,9 +153,11 @@ def _merge(
     renewable = _renewable(segmentation)
     shapes = fingerprint.shapes({str(label.value): segment for label, segment in segments})
     left = []
-    for label, new in segments:
-        # An undo state takes voxels that are older than its copy of the segment for the same voxels.
+    for _label, new in segments:
+        # An undo state takes voxels that are older than its copy of the segment for the same voxels. This comes before
+        # any of them is added: all share a layer, and its change would throw every surface of the segmentation away.
         new.GetRepresentation(mrml.BINARY_LABELMAP).Modified()
+    for label, new in segments:
         structure = fingerprint.structure_of(label)
         known = renewable.get(structure)
         if known:

@@ -45,13 +45,14 @@ def load_sample() -> Any:
         ReadError: neither was possible.
     """
     try:
-        node = importlib.import_module("SampleData").downloadSample(NAME)
+        # Of what could not be loaded the list is empty, or holds None.
+        nodes = [node for node in importlib.import_module("SampleData").downloadSamples(NAME) if node is not None]
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise ReadError(
             _("The sample {name} could not be loaded ({reason}). Is this computer on-line?").format(
                 name=NAME, reason=error
             )
         ) from error
-    if node is None:
+    if not nodes:
         raise ReadError(_("The sample {name} could not be loaded. Is this computer on-line?").format(name=NAME))
-    return node
+    return nodes[0]

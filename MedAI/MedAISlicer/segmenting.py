@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,10 +58,15 @@ class SegmentationRun:
         if segmentation is not None:
             results.check_output(segmentation)
         self.name = volume.GetName() or ""
+        self.request = request
         self.count = frame_count(volume)
         self._volume, self._segmentation = volume, segmentation
-        self._request, self._device = request, device
+        self._device = device
         self._places: dict[int, Image] = {}
+
+    def forced(self) -> SegmentationRun:
+        """The same run, but whatever the modality of the volume; raises what the constructor raises."""
+        return SegmentationRun(self._volume, self._segmentation, replace(self.request, force=True), self._device)
 
     def uses(self, node: Node) -> bool:
         """Whether the run cannot be brought to its end without this node."""
@@ -72,7 +77,7 @@ class SegmentationRun:
         image = mrml.image_from_node(self._volume, index if is_sequence(self._volume) else None)
         # Only the place is kept: a long sequence would fill the memory.
         self._places[index] = image.with_array(np.broadcast_to(np.uint8(0), image.shape))
-        return client.shared_worker(self._device).submit(TASK, *self._request.message(image))
+        return client.shared_worker(self._device).submit(TASK, *self.request.message(image))
 
     def skippable(self, index: int, error: MedAIError) -> bool:
         """One bad frame does not spoil a sequence."""

@@ -66,6 +66,12 @@ def undo(node: Node) -> bool:
         node.EndModify(modifying)
 
 
+def forget() -> None:
+    """Let go of all states, with the memory that they take, because the scene or the module goes away."""
+    while _histories:
+        _histories.popitem()[1].SetSegmentation(None)
+
+
 def _history(node: Node) -> Node:
     for node_id in [known for known in _histories if node.GetScene().GetNodeByID(known) is None]:
         _histories.pop(node_id).SetSegmentation(None)

@@ -13,6 +13,7 @@ from .run import State, Status
 
 if TYPE_CHECKING:
     from MedAILib.models import ModelCard
+    from MedAILib.pipeline.request import Request
     from MedAILib.summary import Summary
 
 _SHOWN_WARNINGS = 6
@@ -34,6 +35,17 @@ def model_card(card: ModelCard, broken: Iterable[MedAIError] = ()) -> str:
     if reasons:
         lines += ["", _("Models that cannot be used:"), *reasons]
     return "\n".join(lines)
+
+
+def other_modality(name: str, request: Request) -> str:
+    """Asks whether a volume of another kind than the model was made for is to be segmented all the same."""
+    card = request.card()
+    values = {"name": name, "modality": request.modality, "model": card.title, "wanted": "/".join(card.modality)}
+    if request.modality:
+        fact = _("{name} is {modality}, but the model {model} was made for {wanted}.").format(**values)
+    else:
+        fact = _("{name} does not look like {wanted}, which the model {model} was made for.").format(**values)
+    return "\n\n".join((fact + " " + _("What it finds there may be wrong throughout."), _("Segment it anyway?")))
 
 
 def status_line(status: Status) -> str:

@@ -2,11 +2,11 @@
 
     python Testing/Benchmarks/engine.py --output Testing/Benchmarks/engine.md
 
-needs the ``benchmark`` extra. Every run is a fresh process, and the contenders take turns, so that a busy machine
-disturbs all alike; the table has the medians. CPU seconds are user and system time of the call alone; memory is the
-peak of the whole process, libraries included. Overhead is what is left of the CPU seconds when the network itself, run
-alone on as many patches, is taken off: the whole network for the peers, and for ours only that part of it that our
-engine runs, so that skipping the head counts as no gain.
+needs the ``benchmark`` extra; without it, what names no peer still runs. Every run is a fresh process, and the
+contenders take turns, so that a busy machine disturbs all alike; the table has the medians. CPU seconds are user and
+system time of the call alone; memory is the peak of the whole process, libraries included. Overhead is what is left of
+the CPU seconds when the network itself, run alone on as many patches, is taken off: the whole network for the peers,
+and for ours only that part of it that our engine runs, so that skipping the head counts as no gain.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
@@ -30,6 +31,8 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 ENGINES = ("MedAI", "MedAI bf16", "MONAI", "nnU-Net")
 PEER_PIPELINES = ("MONAI labels", "MONAI", "nnU-Net")
+PACKAGES = {"MONAI": "monai", "MONAI labels": "monai", "nnU-Net": "nnunetv2"}
+"""The package that brings each peer."""
 
 
 @dataclass(frozen=True)
@@ -155,14 +158,11 @@ def pipeline_rows(case: Case, names: list[str], repeat: int, folder: Path) -> It
 
 def table(arguments: argparse.Namespace) -> Iterator[str]:
     """All lines of the report."""
-    from importlib.metadata import version
-
-    names = ("torch", "monai", "nnunetv2")
     shape = tuple(arguments.shape)
     size, patch = " x ".join(map(str, shape)), arguments.patch
     yield (
         f"Volume {size}, {arguments.width} features, overlap 0.5, {os.cpu_count()} threads of {processor()}, "
-        f"{', '.join(f'{name} {version(name)}' for name in names)}; medians of {arguments.repeat}."
+        f"{', '.join(versions(arguments))}; medians of {arguments.repeat}."
     )
     with tempfile.TemporaryDirectory() as folder:
         if "engine" in arguments.tables:
@@ -180,6 +180,24 @@ def table(arguments: argparse.Namespace) -> Iterator[str]:
             for classes in arguments.classes:
                 case = Case(shape, classes, patch, arguments.width, zoom)
                 yield from pipeline_rows(case, arguments.pipelines, arguments.repeat, Path(folder))
+
+
+def versions(arguments: argparse.Namespace) -> list[str]:
+    """Name and version of torch and of the packages of the peers asked for.
+
+    Raises:
+        SystemExit: one of them is not installed.
+    """
+    asked = [*arguments.engines] if "engine" in arguments.tables else []
+    asked += arguments.pipelines if "pipeline" in arguments.tables else []
+    packages = sorted({PACKAGES[name] for name in asked if name in PACKAGES})
+    try:
+        return [f"{name} {version(name)}" for name in ("torch", *packages)]
+    except PackageNotFoundError as error:
+        raise SystemExit(
+            f"The package {error.name} is not installed. Install the peers with: pip install -e .[benchmark], "
+            "or leave them out: --tables engine --engines MedAI"
+        ) from error
 
 
 def processor() -> str:

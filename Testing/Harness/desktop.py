@@ -245,6 +245,7 @@ def _utilities(here: Desktop) -> dict[str, Any]:
         except Exception as error:
             logging.getLogger(__name__).info("shown to the user", exc_info=error)
             here.messages.append(("error", f"{message}\n\n{error}" if message else str(error)))
+            raise
 
     def reload(name: str) -> None:
         here.unload(here.widgets[name])

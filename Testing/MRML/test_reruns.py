@@ -50,6 +50,18 @@ def test_the_surface_of_a_renewed_segment_is_the_new_one(volume: Any, written: A
     assert bounds[0] > 4
 
 
+def test_the_surfaces_of_segments_that_stay_are_not_made_anew(volume: Any, written: Any) -> None:
+    for segment in segments(written).values():
+        segment.SetTag(fingerprint.STATUS_TAG, "completed")
+    surfaces = {name: segment.GetRepresentation("Closed surface") for name, segment in segments(written).items()}
+    results.write_segmentation(volume, labels(result(2)), TABLE, FACTS, written)
+    assert len(segments(written)) == 2 * len(surfaces)
+    for name, segment in segments(written).items():
+        surface = segment.GetRepresentation("Closed surface")
+        assert surface.GetNumberOfPoints() > 0
+        assert surfaces.get(name, surface) is surface
+
+
 def test_a_touched_segment_is_kept_and_the_new_one_is_named_apart(volume: Any, written: Any) -> None:
     draw(written, "Thalamus", CORNER)
     corrected = voxels(written, "Thalamus")

@@ -60,6 +60,13 @@ def test_surfaces_are_there_for_the_3d_view(written: Any) -> None:
     assert written.GetDisplayNode().GetVisibility3D()
 
 
+def test_a_segmentation_that_a_node_chooser_made_is_shown(scene: Any, volume: Any) -> None:
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    assert node.GetDisplayNode() is None
+    results.write_segmentation(volume, labels(result()), TABLE, FACTS, node)
+    assert node.GetDisplayNode().GetVisibility()
+
+
 def test_where_a_result_comes_from_is_on_the_node_and_on_each_segment(written: Any) -> None:
     for facts in (provenance.of_node(written), *map(provenance.of_segment, segments(written).values())):
         assert facts["MedAI.Model"] == "brain-mr"

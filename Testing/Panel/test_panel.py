@@ -168,6 +168,48 @@ def test_a_bad_input_is_one_sentence(desk, panel, worker, add_volume):
     assert segmentations(desk) == []
 
 
+def refused(desk, panel, worker, volume) -> None:
+    """Apply on a volume that the pipeline takes for another modality."""
+    panel.ui.inputSelector.setCurrentNode(volume)
+    begin(desk, panel, worker)
+    worker.fail("modality", "T1: the model is for MR. If you are sure, use --force in the shell.")
+    assert desk.wait(lambda: bool(desk.messages))
+
+
+def test_a_volume_of_another_modality_is_segmented_after_the_user_agreed(desk, panel, worker, add_volume):
+    refused(desk, panel, worker, add_volume())
+    ((kind, text),) = desk.messages
+    assert kind == "question"
+    assert text.startswith("T1 does not look like MR, which the model")
+    assert text.endswith("Segment it anyway?")
+    assert desk.wait(lambda: len(worker.jobs) == 2)
+    assert [parameters["force"] for _, parameters, _ in worker.messages] == [False, True]
+    worker.finish()
+    until_idle(desk, panel)
+    assert len(segmentations(desk)) == 1
+    assert len(desk.messages) == 1
+
+
+def test_a_volume_of_another_modality_is_left_alone_when_the_user_declines(desk, panel, worker, add_volume):
+    desk.confirm = False
+    refused(desk, panel, worker, add_volume())
+    assert not busy(panel)
+    assert len(worker.jobs) == 1
+    assert panel.ui.statusLabel.text.startswith("Cancelled")
+    assert (panel.ui.applyButton.text, reason(panel)) == ("Apply", "")
+    assert segmentations(desk) == []
+
+
+def test_the_question_names_the_modality_that_dicom_tells(desk, panel, worker, add_volume):
+    import slicer
+
+    volume = add_volume()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    hierarchy.SetItemAttribute(hierarchy.GetItemByDataNode(volume), "DICOM.Modality", "CT")
+    refused(desk, panel, worker, volume)
+    assert "T1 is CT, but the model" in desk.messages[0][1]
+
+
 def test_choices_are_kept_in_the_scene(desk, panel, worker, add_volume):
     volume = add_volume()
     panel.ui.inputSelector.setCurrentNode(volume)
@@ -202,7 +244,7 @@ def test_devices_are_asked_for_only_when_the_advanced_section_is_opened(desk, pa
 def test_load_sample_chooses_the_sample(desk, panel, add_volume, monkeypatch):
     from types import SimpleNamespace
 
-    monkeypatch.setitem(sys.modules, "SampleData", SimpleNamespace(downloadSample=add_volume))
+    monkeypatch.setitem(sys.modules, "SampleData", SimpleNamespace(downloadSamples=lambda name: [add_volume(name)]))
     press(panel.ui.sampleButton)
     assert panel.ui.inputSelector.currentNode().GetName() == "MRHead"
 
@@ -221,8 +263,12 @@ def test_the_sample_is_listed_in_the_sample_data_module_once_slicer_has_started(
     assert listed[0]["uris"].endswith(listed[0]["checksums"].removeprefix("SHA256:"))
 
 
-def test_a_sample_that_cannot_be_loaded_is_explained(desk, panel, monkeypatch):
-    monkeypatch.setitem(sys.modules, "SampleData", None)
+@pytest.mark.parametrize("loaded", [None, [], [None]], ids=["no module", "not downloaded", "damaged"])
+def test_a_sample_that_cannot_be_loaded_is_explained(desk, panel, monkeypatch, loaded):
+    from types import SimpleNamespace
+
+    module = None if loaded is None else SimpleNamespace(downloadSamples=lambda name: loaded)
+    monkeypatch.setitem(sys.modules, "SampleData", module)
     press(panel.ui.sampleButton)
     assert "MRHead could not be loaded" in desk.messages[0][1]
 

@@ -19,6 +19,8 @@ def test_closing_the_scene_cancels_the_run_and_writes_nothing(desk, panel, worke
 
 
 def test_closing_the_scene_forgets_the_result(desk, panel, worker, add_volume):
+    from MedAISlicer import undo
+
     panel.ui.inputSelector.setCurrentNode(add_volume())
     begin(desk, panel, worker)
     worker.finish()
@@ -26,6 +28,7 @@ def test_closing_the_scene_forgets_the_result(desk, panel, worker, add_volume):
     desk.scene.scene.Clear(False)
     assert panel.ui.resultTable.mrmlTableNode() is None
     assert panel.ui.summaryLabel.text == "No result yet."
+    assert undo._histories == {}
 
 
 @pytest.mark.parametrize("which", ["input", "output"])
@@ -167,6 +170,8 @@ def test_undo_takes_the_last_result_back_in_one_step(desk, panel, worker, add_vo
     panel.ui.outputSelector.setCurrentNode(output)
     press(panel.ui.undoButton)
     assert names(output) == []
+    assert panel.ui.summaryLabel.text == "The last result was taken back."
+    assert panel.ui.resultTable.mrmlTableNode() is None
     assert not panel.ui.undoButton.enabled
 
 

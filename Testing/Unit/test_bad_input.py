@@ -35,9 +35,8 @@ def nrrd(path: Path, directions: str, sizes: tuple[int, int, int] = (48, 44, 40)
     return path
 
 
-def volume_of(change: Callable[[np.ndarray], np.ndarray]) -> Writer:
-    """MetaImage, because the NIfTI library that ITK reads with turns NaN into 0 before anybody sees it."""
-    return lambda folder: write_volume(folder / "head.mha", change(ball()[0].astype(np.float32)))
+def volume_of(change: Callable[[np.ndarray], np.ndarray], ending: str = ".nii.gz") -> Writer:
+    return lambda folder: write_volume(folder / f"head{ending}", change(ball()[0].astype(np.float32)))
 
 
 def nrrd_of(directions: str, sizes: tuple[int, int, int] = (48, 44, 40), values: bytes | None = None) -> Writer:
@@ -107,6 +106,7 @@ BAD: dict[str, tuple[Writer, int, str]] = {
     "no voxels": (nrrd_of("(2,0,0) (0,2,0) (0,0,2)", (0, 0, 0), b""), UNREADABLE, "head"),
     "constant": (volume_of(lambda a: a * 0 + 7), CONTENT, "is constant: every voxel is 7"),
     "all NaN": (volume_of(lambda a: a * np.nan), CONTENT, "has no finite value"),
+    "all NaN .mha": (volume_of(lambda a: a * np.nan, ".mha"), CONTENT, "has no finite value"),
     "all infinite": (volume_of(lambda a: a + np.inf), CONTENT, "has no finite value"),
     "4D": (four_dimensional, CONTENT, "2 frames (4D)"),
     "RGB": (components, CONTENT, "3 components per voxel"),
@@ -176,12 +176,13 @@ def test_a_bad_volume_is_refused_with_a_sentence_and_leaves_no_trace(
     assert snapshot(places[1]) == {}
 
 
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha"])
 def test_some_values_that_are_not_finite_are_survived_with_a_warning(
-    places: tuple[Path, Path], tiny: Path, capsys: Capture
+    ending: str, places: tuple[Path, Path], tiny: Path, capsys: Capture
 ) -> None:
     array = ball()[0].astype(np.float32)
     array[0, 0, :3] = np.nan, np.inf, -np.inf
-    source = write_volume(places[0] / "head.mha", array)
+    source = write_volume(places[0] / f"head{ending}", array)
     assert main(["segment", str(source), "-o", str(places[1] / "o.nii"), "--model", str(tiny)]) == 0
     assert "Warning: head: 3 voxels" in capsys.readouterr().out
 
@@ -253,6 +254,19 @@ def test_a_full_disk_keeps_the_older_result(
 def test_a_folder_without_write_permission_is_told(good: list[str], places: tuple[Path, Path], capsys: Capture) -> None:
     places[1].chmod(0o500)
     fails([*good, str(places[1] / "o.nii")], UNWRITABLE, "no permission", capsys)
+
+
+@needs_permissions
+@pytest.mark.parametrize("name", ["o.nii", "all"])
+def test_an_output_folder_that_cannot_be_looked_into_is_told(
+    good: list[str], places: tuple[Path, Path], name: str, capsys: Capture
+) -> None:
+    places[1].chmod(0)
+    try:
+        fails([*good, str(places[1] / name)], UNWRITABLE, "no permission", capsys)
+        fails([*good, str(places[0] / "o.nii"), "--stats", str(places[1] / "t.csv")], UNWRITABLE, "t.csv", capsys)
+    finally:
+        places[1].chmod(0o700)
 
 
 @needs_permissions

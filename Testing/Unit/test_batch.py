@@ -6,11 +6,14 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from MedAILib.batch import BatchOptions, Case, find_cases, run, segment_many
+from MedAILib.batch.lock import LOCK_NAME
 from MedAILib.cli.main import main
 from MedAILib.errors import Cancelled, OutputExistsError, ReadError, UsageError
 from MedAILib.files import read_labels
@@ -64,6 +67,14 @@ class TestCases:
         (study / "out").mkdir()
         shutil.copy(study / "bad.nii", study / "out" / "x.nii")
         assert len(find_cases([study], leave_out=study / "out")) == 3
+
+    def test_ways_that_lead_up_and_down_again_do_not_lead_results_out_of_the_output_folder(
+        self, study: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(study / "a")
+        assert names(find_cases(["../b", "head.nii.gz"])) == ["b/head", "a/head"]
+        shutil.copytree(study / "b", study / "out")
+        assert len(find_cases([study], leave_out=Path("../out"))) == 3
 
     def test_an_input_folder_cannot_be_the_output_folder(self, study: Path) -> None:
         with pytest.raises(UsageError, match="both input and output"):
@@ -166,6 +177,49 @@ class TestRun:
         report["cases"][1]["status"] = "unfinished"
         (out / "report.json").write_text(json.dumps(report))
         assert go(study, out, tiny) == (3, 1, 1)
+
+    def test_two_runs_into_one_folder_at_once_are_refused(self, study: Path, tmp_path: Path, tiny: Path) -> None:
+        out = tmp_path / "out"
+        refused: list[str] = []
+
+        def again(number: int, count: int, case: Case) -> None:
+            with pytest.raises(UsageError) as error:
+                go(study, out, tiny)
+            refused.append(str(error.value))
+
+        run([study], out, Request(str(tiny)), watch=again)
+        assert len(refused) == 3
+        assert refused[0].startswith(f"{out}: another MedAI run (process {os.getpid()} on ")
+        assert go(study, out, tiny) == (3, 1, 2)
+        assert not (out / LOCK_NAME).exists()
+
+    def test_a_run_that_was_killed_does_not_keep_the_next_one_out(
+        self, study: Path, tmp_path: Path, tiny: Path
+    ) -> None:
+        out = tmp_path / "out"
+        out.mkdir()
+        program = "import sys; from pathlib import Path; from MedAILib.batch.lock import only_run\n"
+        program += "with only_run(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen([sys.executable, "-c", program, str(out)], env=environment, **pipes) as other:  # type: ignore[call-overload]
+            assert other.stdout.readline().strip() == b"in"
+            with pytest.raises(UsageError, match=f"process {other.pid} on"):
+                go(study, out, tiny)
+            other.kill()
+        assert (out / LOCK_NAME).exists()
+        assert go(study, out, tiny) == (3, 1, 0)
+
+    def test_a_failure_that_nobody_foresaw_does_not_stop_the_others(
+        self, study: Path, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fault(*args: object, **kwargs: object) -> None:
+            raise ZeroDivisionError("by 0")
+
+        monkeypatch.setattr("MedAILib.batch.runner.segment_file", fault)
+        result = run([study], tmp_path / "out", Request(str(tiny)))
+        assert [record.error["code"] for record in result.records] == ["unexpected"] * 3
+        assert "ZeroDivisionError: by 0" in result.records[0].error["message"]
 
     def test_a_foreign_report_is_not_replaced(self, study: Path, tmp_path: Path, tiny: Path) -> None:
         out = tmp_path / "out"

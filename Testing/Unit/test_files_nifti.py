@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ def nifti(
     order: str = "<",
     units: int = 2,
     array: np.ndarray = VOXELS,
+    slope: float = 1,
+    offset: int = 352,
 ) -> bytes:
     """A NIfTI file; ``codes`` are (sform, qform), the qform's rotation is given as a 4x4 matrix without scale."""
     dims = array.shape[::-1]
@@ -42,8 +45,9 @@ def nifti(
         quaternion = [(r[2, 1] - r[1, 2]) / (4 * a), (r[0, 2] - r[2, 0]) / (4 * a), (r[1, 0] - r[0, 1]) / (4 * a)]
         quaternion += list(qform[:3, 3])
     rows = list(np.ravel(np.zeros((3, 4)) if sform is None else sform[:3]))
-    header = bytearray(352)
-    fields = ((0, "i", [348]), (40, "8h", dim), (70, "2h", [4, 16]), (76, "8f", size), (108, "3f", [352, 1, 0]))
+    header = bytearray(max(352, offset))
+    kind = {"i2": [4, 16], "f4": [16, 32], "f8": [64, 64]}[array.dtype.str[1:]]
+    fields = ((0, "i", [348]), (40, "8h", dim), (70, "2h", kind), (76, "8f", size), (108, "3f", [offset, slope, 0]))
     fields += ((123, "B", [units]), (252, "2h", codes[::-1]), (256, "6f", quaternion), (280, "12f", rows))
     header[344:348] = b"n+1\0"
     for at, form, values in fields:
@@ -108,7 +112,7 @@ def test_micrometers_and_meters_become_millimeters(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pixdim", [(1, 0, 3), (1, -2, 3), (1, np.nan, 3)])
 def test_an_impossible_voxel_size_is_refused(tmp_path: Path, pixdim: tuple[float, float, float]) -> None:
-    with pytest.raises(GeometryError, match=r"scan\.nii: the voxel size in its header is"):
+    with pytest.raises(GeometryError, match=r"scan\.nii: the voxel size in its header is \[1\.0, "):
         read_image(save(tmp_path, nifti(TURNED, codes=(1, 0), pixdim=pixdim)))
 
 
@@ -157,9 +161,15 @@ def test_an_unpacked_file_with_the_packed_ending_is_read(tmp_path: Path) -> None
     assert np.array_equal(read_image(path).array, VOXELS)
 
 
-def test_a_damaged_header_is_told(tmp_path: Path) -> None:
+def test_a_packed_file_with_the_unpacked_ending_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match=r"scan\.nii is packed with gzip.*Add \.gz"):
+        read_image(save(tmp_path, gzip.compress(nifti(TURNED, codes=(1, 0)))))
+
+
+@pytest.mark.parametrize(("form", "at", "value"), [("<h", 42, -5), ("<f", 108, np.nan), ("<f", 108, 1e30)])
+def test_a_damaged_header_is_told(tmp_path: Path, form: str, at: int, value: float) -> None:
     content = bytearray(nifti(TURNED, codes=(1, 0)))
-    struct.pack_into("<h", content, 42, -5)
+    struct.pack_into(form, content, at, value)
     with pytest.raises(ReadError, match="header is damaged"):
         read_image(save(tmp_path, bytes(content)))
 
@@ -179,6 +189,63 @@ def test_frames_of_a_4d_file_are_read_one_by_one_only_when_asked(tmp_path: Path)
     frames = read_frames(path)
     assert [np.array_equal(frame.array, array[n]) for n, frame in enumerate(frames)] == [True] * 3
     assert frames[1].name == "scan frame 1" and np.allclose(frames[1].affine, TURNED, atol=1e-5)
+
+
+def save_pair(folder: Path, content: bytes) -> Path:
+    """The same as two files: header and voxels."""
+    header = bytearray(content[:348])
+    header[344:348] = b"ni1\0"
+    struct.pack_into("<f" if header[0] else ">f", header, 108, 16)
+    (folder / "scan.img").write_bytes(bytes(16) + content[352:])
+    (folder / "scan.hdr").write_bytes(header)
+    return folder / "scan.img"
+
+
+def save_packed(folder: Path, content: bytes) -> Path:
+    path = folder / "scan.nii.gz"
+    path.write_bytes(gzip.compress(content))
+    return path
+
+
+@pytest.mark.parametrize("store", [save, save_packed, save_pair])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_values_that_are_not_finite_stay_so_and_the_others_are_scaled(
+    tmp_path: Path, store: Callable[[Path, bytes], Path], order: str, dtype: str
+) -> None:
+    # Long enough that the file is gone through in several pieces.
+    array = np.random.default_rng(0).random((2, 40, 70, 100)).astype(dtype)
+    places = [(0, 0, 0, 0), (0, 39, 69, 99), (1, 0, 0, 0), (1, 20, 30, 40)]
+    for place, value in zip(places, [np.nan, np.inf, -np.inf, np.nan], strict=True):
+        array[place] = value
+    path = store(tmp_path, nifti(TURNED, codes=(1, 0), order=order, array=array, slope=2))
+    read = np.stack([frame.array for frame in read_frames(path)])
+    assert read.dtype == array.dtype
+    assert sorted(zip(*np.nonzero(~np.isfinite(read)), strict=True)) == places
+    finite = np.isfinite(array)
+    assert np.allclose(read[finite], 2 * array[finite])
+
+
+def test_what_follows_the_voxels_is_not_taken_for_values(tmp_path: Path) -> None:
+    array = np.ones(SHAPE, np.float32)
+    behind = np.full(9, np.nan, np.float32).tobytes()
+    image = read_image(save(tmp_path, nifti(TURNED, codes=(1, 0), array=array, offset=400) + behind + b"x"))
+    assert (image.array == 1).all()
+
+
+def test_a_file_of_a_pair_that_is_missing_or_cut_is_named(tmp_path: Path) -> None:
+    voxels = save_pair(tmp_path, nifti(TURNED, codes=(1, 0)))
+    header, content = tmp_path / "scan.hdr", voxels.read_bytes()
+    voxels.write_bytes(content[:-3])
+    with pytest.raises(ReadError, match=r"scan\.img is truncated: 3 bytes"):
+        read_image(header)
+    voxels.unlink()
+    with pytest.raises(ReadError, match=r"scan\.hdr: its data file scan\.img is missing"):
+        read_image(header)
+    header.rename(tmp_path / "other.hdr")
+    voxels.write_bytes(content)
+    with pytest.raises(ReadError, match=r"scan\.img: its header file scan\.hdr is missing"):
+        read_image(voxels)
 
 
 def test_itk_settings_are_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

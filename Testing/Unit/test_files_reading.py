@@ -175,6 +175,21 @@ def mgh(array: np.ndarray, code: int, affine: np.ndarray) -> bytes:
     return header.ljust(284, b"\0") + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
+def test_a_freesurfer_header_that_asks_for_too_much_is_a_truncated_file(tmp_path: Path) -> None:
+    content = bytearray(mgh(np.zeros((2, 3, 4), np.uint8), 0, np.eye(4)))
+    content[4:20] = b"\x7f\xff\xff\xff" * 4
+    (tmp_path / "a.mgh").write_bytes(content)
+    with pytest.raises(ReadError, match="truncated"):
+        read_image(tmp_path / "a.mgh")
+
+
+@pytest.mark.parametrize("value", [2.0**31, -(2.0**31), 1e20])
+def test_numbers_too_large_for_a_label_are_refused(tmp_path: Path, value: float) -> None:
+    path = write_image(tmp_path / "a.nrrd", Image(np.full((2, 3, 4), value, np.float32), np.eye(4)))
+    with pytest.raises(ContentError, match="is no label map: it holds values up to"):
+        read_image(path, Kind.LABEL)
+
+
 @pytest.mark.parametrize(("dtype", "code"), [("u1", 0), ("i4", 1), ("f4", 3), ("i2", 4)])
 def test_freesurfer_volumes_are_read(tmp_path: Path, dtype: str, code: int) -> None:
     import gzip

@@ -125,16 +125,22 @@ def test_lack_of_memory_is_recognized_by_kind_and_words(error, answer):
     assert is_out_of_memory(error) is answer
 
 
-def planned(monkeypatch, device: torch.device, free: int, host: int, shape=(256, 256, 256)) -> Plan:
+def planned(monkeypatch, device: torch.device, free: int, host: int, shape=(256, 256, 256), batch=8) -> Plan:
     monkeypatch.setattr(ladder, "free_bytes", lambda place: free if place.type == "cuda" else host)
     monkeypatch.setattr(ladder, "free_host_bytes", lambda: host)
     split = Split(lambda patch: patch, 16, 25, bytes_per_voxel=128)
-    return fit(Plan(device, (128, 128, 128), "float32"), WindowOptions((128, 128, 128)), shape, split, 16)
+    return fit(Plan(device, (128, 128, 128), "float32", batch=batch), WindowOptions((128, 128, 128)), shape, split, 16)
 
 
 def test_much_free_memory_is_used_for_several_windows_at_once(monkeypatch):
-    assert planned(monkeypatch, CUDA, 80 << 30, 64 << 30).batch > 1
-    assert planned(monkeypatch, CPU, 0, 64 << 30).batch == 1
+    assert planned(monkeypatch, CUDA, 80 << 30, 64 << 30).batch == 8
+    assert planned(monkeypatch, CUDA, 6 << 30, 64 << 30).batch == 3
+
+
+def test_one_window_at_a_time_stays_so_however_much_memory_seems_free(monkeypatch):
+    less = step_down(Plan(CUDA, (128, 128, 128), "float32", batch=8), (128, 128, 128), 16)
+    assert less.batch == 1
+    assert planned(monkeypatch, CUDA, 80 << 30, 64 << 30, batch=less.batch).batch == 1
 
 
 def test_accumulators_that_do_not_fit_beside_the_network_go_to_main_memory(monkeypatch):

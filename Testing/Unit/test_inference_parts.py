@@ -97,6 +97,7 @@ def sequential(*last: nn.Module) -> nn.Module:
         (Supervised(), 4),
         (sequential(nn.Conv3d(4, 3, 1)), 3),
         (sequential(nn.Conv3d(4, 9, 1), nn.ReLU()), 9),
+        (sequential(nn.Conv3d(4, 9, 1), nn.ReLU(inplace=True)), 9),
         (sequential(nn.Conv3d(4, 9, 1), nn.Softmax(1)), 9),
         (sequential(nn.Conv3d(4, 9, 3, padding=1)), 9),
         (sequential(nn.Conv3d(4, 12, 1, groups=2)), 12),

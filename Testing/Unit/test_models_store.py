@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -45,6 +46,35 @@ def test_an_import_over_a_model_needs_permission(tiny: Path, user_models: Path) 
         import_model(tiny)
     import_model(tiny, overwrite=True)
     assert [path.name for path in user_models.iterdir()] == ["tiny"]
+
+
+def test_an_exchange_that_fails_half_way_keeps_the_older_model(
+    tiny: Path, user_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_model(tiny)
+    rename = Path.rename
+
+    def refuse_fresh(self: Path, target: Path) -> Path:
+        if self.name == "tiny" and self.parent.name.startswith(".import-"):
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_fresh)
+    with pytest.raises(WriteError, match="cannot be copied here"):
+        import_model(tiny, overwrite=True)
+    assert [path.name for path in user_models.iterdir()] == ["tiny"]
+    assert find_model("tiny").version == "1.0"
+
+
+@needs_permissions
+def test_a_model_folder_that_cannot_be_listed_is_named(user_models: Path) -> None:
+    user_models.mkdir()
+    user_models.chmod(0)
+    try:
+        with pytest.raises(ModelError, match=r"the model folder cannot be listed \(Permission denied\)"):
+            ModelStore().scan()
+    finally:
+        user_models.chmod(0o700)
 
 
 def test_a_bundled_name_cannot_be_taken(tiny: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from MedAILib.errors import ReadError, UsageError
 from MedAILib.pipeline.intensity import prepare
-from MedAILib.training.artefacts import ArtefactSettings, blur, thicken
+from MedAILib.training.artefacts import ArtefactSettings, blur, lose_resolution, thicken
 from MedAILib.training.classes import ClassTable
 from MedAILib.training.contrast import ContrastSettings, draw_contrast
 from MedAILib.training.deform import DeformSettings, integrate
@@ -170,6 +170,13 @@ def test_blur_keeps_the_mean_and_thick_slices_are_constant_inside() -> None:
     assert torch.allclose(thick[0], image[:3].mean(0))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_slice_thickness_counts_in_millimeters_of_its_own_axis(seed: int) -> None:
+    slices = torch.rand(12, 1, 1, generator=torch.Generator().manual_seed(0)).expand(12, 12, 12).contiguous()
+    settings = replace(CLEAN, thick=1.0, slice_range=(4.0, 4.0))
+    assert torch.allclose(lose_resolution(Draw((seed,)), slices, settings, (4.0, 1.0, 1.0)), slices, atol=1e-4)
+
+
 def test_a_constant_velocity_field_moves_everything_by_itself() -> None:
     velocity = torch.zeros(1, 3, 5, 6, 7)
     velocity[:, 1] = 3.0
@@ -195,6 +202,7 @@ def test_a_map_without_structures_is_refused() -> None:
     ("field", "value", "message"),
     [
         ("pairs", [[2, 41], [3, 42]], "25"),
+        ("pairs", [[2, 41], [3, 42], [25, 57], [9, 48]], r"\[9, 48\] of the recipe's pairs"),
         ("tissues", {"white": [2, 41]}, "in no tissue"),
         ("classes", [{"report": 2, "from": [2]}, {"report": 3, "from": [2]}], "two classes"),
     ],

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from MedAILib import training
-from MedAILib.errors import DeviceError, MedAIError, ModelError, ReadError, UsageError
+from MedAILib.errors import DeviceError, MedAIError, ModelError, ReadError, UsageError, WriteError
 from MedAILib.files import write_image
 from MedAILib.geometry import with_spacing
 from MedAILib.image import Image, Kind
@@ -130,6 +131,16 @@ def test_the_coarse_phase_trains_the_body_and_leaves_the_finest_level(tmp_path: 
     assert not any(name.startswith(("network.stem", "network.head", "network.ups.1")) for name in changed)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Patches of 16 voxels gain nothing from several threads, and lose much on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_one_sample_is_learned_by_heart(tmp_path: Path) -> None:
     one = trainer(tmp_path, steps=240, patches=[[0.0, 1, [16, 16, 16]]], warmup=5, learning_rate=1e-2)
     samples = (one.generator.sample((seed,), (16, 16, 16)) for seed in range(100))
@@ -214,6 +225,17 @@ def test_a_damaged_checkpoint_is_named(config: Path, data: Path, tmp_path: Path)
         training.run(config, data, output, device="cpu")
 
 
+def test_a_checkpoint_that_cannot_be_written_is_told_and_the_last_one_stays(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    one._save()
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    (tmp_path / ".checkpoint.safetensors.part").mkdir()
+    one.step(one.network, 0.6)
+    with pytest.raises(WriteError, match=r"checkpoint\.safetensors: the checkpoint cannot be written"):
+        one._save()
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
 def test_a_checkpoint_of_another_network_is_refused(config: Path, data: Path, tmp_path: Path) -> None:
     training.run(config, data, tmp_path / "run", device="cpu", steps=1)
     values = recipe_values()
@@ -226,6 +248,20 @@ def test_a_checkpoint_of_another_network_is_refused(config: Path, data: Path, tm
 def test_a_map_is_not_trained_on_and_held_out(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="first: a label map cannot be"):
         Trainer(recipe(), [head()], [head()], tmp_path, World("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("patches", "message"),
+    [
+        ([[0.0, 2, [8, 8, 8]], [0.5, 1, [16, 18, 16]]], r"\(16, 18, 16\) voxels at coarseness 1 .* divisible by 4"),
+        ([[0.0, 2, [8, 7, 8]]], "coarseness 2 .* divisible by 2"),
+    ],
+)
+def test_shapes_that_the_network_does_not_take_are_refused_before_the_run(
+    tmp_path: Path, patches: list[Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        trainer(tmp_path, patches=patches)
 
 
 def test_a_folder_without_the_maps_held_out_is_refused(config: Path, data: Path, tmp_path: Path) -> None:
@@ -243,7 +279,9 @@ def test_an_unknown_recipe_names_the_bundled_ones(tmp_path: Path) -> None:
     ("part", "change", "message"),
     [
         ("training", {"rate": 1}, "unknown setting rate"),
-        ("training", {"steps": None}, "budget"),
+        ("training", {"steps": None}, "training: A training needs a budget"),
+        ("training", {"steps": 0}, "budget above 0"),
+        ("training", {"patches": [[0.5, 1, [16, 16, 16]]]}, "begin at share 0"),
         ("network", {"name": "residual_unet", "arguments": {"classes": 3}}, "3 classes, the recipe 7"),
         ("generator", {"deform": {"twist": 1}}, r"generator\.deform: unknown setting twist"),
     ],
@@ -253,6 +291,18 @@ def test_a_wrong_recipe_is_explained(part: str, change: dict[str, Any], message:
     values[part] = {**values[part], **change}
     with pytest.raises(UsageError, match=message):
         recipe_from(values, "test.json")
+
+
+def test_json_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "list.json"
+    file.write_text("[]")
+    with pytest.raises(UsageError, match=r"list\.json: not a recipe"):
+        load_recipe(file)
+
+
+def test_a_budget_of_nothing_is_refused(config: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="budget above 0"):
+        training.run(config, data, tmp_path / "run", device="cpu", steps=0)
 
 
 def test_the_bundled_recipe_reports_every_named_brain_structure() -> None:

@@ -42,12 +42,13 @@ def find_cases(inputs: Sequence[str | Path], leave_out: Path | None = None) -> l
         leave_out: the output folder.
 
     Raises:
-        ReadError: an input does not exist, or a folder cannot be listed or holds no image.
+        ReadError: a folder cannot be listed or holds no image. A file that does not exist is a case, which will fail.
+        UsageError: an input is the output folder, or the inputs lie on different drives.
     """
-    leave_out = leave_out.absolute() if leave_out else None
+    leave_out = _absolute(leave_out) if leave_out else None
     paths: list[Path] = []
     for given in inputs:
-        path = Path(given).absolute()
+        path = _absolute(given)
         if path == leave_out:
             raise UsageError(f"{given}: is both input and output folder. Choose another output folder.")
         if path.is_dir():
@@ -89,6 +90,11 @@ def fingerprint(path: Path) -> dict[str, Any]:
     }
 
 
+def _absolute(path: str | Path) -> Path:
+    """Without "..", which would lead the names of the results out of the output folder."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  # resolve() would also follow links, and so rename the results
+
+
 def _search(root: Path, leave_out: Path | None) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise ReadError(f"{error.filename}: the folder cannot be listed ({error.strerror}).") from error
@@ -120,7 +126,7 @@ def _is_dicom(path: Path) -> bool:
 
 
 def _names(paths: Sequence[Path], inputs: Iterable[str | Path]) -> list[Path]:
-    roots = [path if path.is_dir() else path.parent for path in (Path(given).absolute() for given in inputs)]
+    roots = [path if path.is_dir() else path.parent for path in map(_absolute, inputs)]
     try:
         root = Path(os.path.commonpath(roots))
     except ValueError as error:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputExistsError
+from ..errors import OutputExistsError, ReadError
 from ..files import write_text
 
 REPORT_NAME = "report.json"
@@ -58,6 +58,7 @@ class Records:
 
     Raises:
         OutputExistsError: there is such a file and overwrite is False.
+        ReadError: the earlier report cannot be read.
     """
 
     def __init__(self, folder: Path, overwrite: bool = False) -> None:
@@ -85,7 +86,11 @@ class Records:
 
 def _read(path: Path, overwrite: bool) -> dict[str, Record]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+    except OSError as error:
+        raise ReadError(f"{path}: the earlier report cannot be read ({error.strerror or error}).") from error
+    try:
+        data = json.loads(content)
         if data["kind"] != _KIND:
             raise ValueError(data["kind"])
         records = [

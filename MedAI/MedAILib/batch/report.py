@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..files import write_text
-from .records import Record
+from .records import DONE, Record
 
 CSV_NAME, PAGE_NAME = "report.csv", "report.html"
 _HEAD = ("input", "status", "seconds", "output", "total_ml", "warnings", "error")
@@ -41,7 +41,7 @@ def _cells(record: Record) -> list[str]:
         record.status,
         f"{record.seconds:.1f}",
         record.output,
-        "" if record.failed else f"{record.total_ml:.2f}",
+        f"{record.total_ml:.2f}" if record.status == DONE else "",
         " | ".join(record.warnings),
         record.error.get("message", ""),
     ]

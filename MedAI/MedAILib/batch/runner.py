@@ -14,6 +14,7 @@ from ..files.formats import WRITABLE
 from ..models import ModelCard
 from ..pipeline.request import Request
 from .cases import Case, find_cases, fingerprint
+from .lock import only_run
 from .records import DONE, FAILED, UNFINISHED, Record, Records
 from .report import volumes_rows, write_reports
 
@@ -96,7 +97,8 @@ def run(
         The records of all cases, failed ones too.
 
     Raises:
-        ReadError: an input folder cannot be listed.
+        ReadError: an input folder or an earlier report cannot be read.
+        UsageError: another run is working in the output folder, or it is an input folder.
         ModelError: the model cannot be used.
         WriteError, OutputExistsError: the output folder or the report cannot be written.
         Cancelled: interrupted; the cases done so far are kept.
@@ -107,30 +109,31 @@ def run(
     if options.statistics is not None:
         _check_table(Path(options.statistics), options.overwrite)
     _make_folder(target)
-    records = Records(target, options.overwrite)
-    job = _job(card, request)
-    skipped = 0
-    try:
-        for number, case in enumerate(cases, start=1):
-            earlier = records.get(case.path)
-            if earlier and not options.overwrite and _is_done(earlier, case, job, target):
-                skipped += 1
-                continue
-            output = case.name.with_name(f"{case.name.name}.{options.suffix}")
-            # A run that was killed may have left this very file without a record of it.
-            ours = earlier is not None and earlier.status == UNFINISHED and earlier.output == output.as_posix()
-            records.put(Record(str(case.path), UNFINISHED, output.as_posix(), job=job))
-            watcher = watch(number, len(cases), case)
-            records.put(_do(case, output, request, job, target, options.device, options.overwrite or ours, watcher))
-    finally:
-        found = records.of([case.path for case in cases])
-        if found:
-            write_reports(target, found)
-    if options.statistics is not None:
-        from ..files import write_table
+    with only_run(target):
+        records = Records(target, options.overwrite)
+        job = _job(card, request)
+        skipped = 0
+        try:
+            for number, case in enumerate(cases, start=1):
+                earlier = records.get(case.path)
+                if earlier and not options.overwrite and _is_done(earlier, case, job, target):
+                    skipped += 1
+                    continue
+                output = case.name.with_name(f"{case.name.name}.{options.suffix}")
+                # A run that was killed may have left this very file without a record of it.
+                ours = earlier is not None and earlier.status == UNFINISHED and earlier.output == output.as_posix()
+                records.put(Record(str(case.path), UNFINISHED, output.as_posix(), job=job))
+                watcher = watch(number, len(cases), case)
+                records.put(_do(case, output, request, job, target, options.device, options.overwrite or ours, watcher))
+        finally:
+            found = records.of([case.path for case in cases])
+            if found:
+                write_reports(target, found)
+        if options.statistics is not None:
+            from ..files import write_table
 
-        write_table(options.statistics, volumes_rows(found), overwrite=True)
-    return BatchResult(target, tuple(found), skipped)
+            write_table(options.statistics, volumes_rows(found), overwrite=True)
+        return BatchResult(target, tuple(found), skipped)
 
 
 def segment_many(
@@ -187,7 +190,7 @@ def _do(
     overwrite: bool,
     on_event: Callable[[Event], None] | None,
 ) -> Record:
-    """One case; all failures but a cancel become its record."""
+    """One case; all failures but a cancel become its record, also those that nobody foresaw."""
     began = time.monotonic()
     try:
         before = fingerprint(case.path)
@@ -197,9 +200,9 @@ def _do(
         )
     except Cancelled:
         raise
-    except MedAIError as error:
-        failure = {"code": error.code, "message": str(error).partition("\n")[0]}
-        return Record(str(case.path), FAILED, seconds=round(time.monotonic() - began, 2), job=job, error=failure)
+    except Exception as error:  # noqa: BLE001  # one odd file must not end a run over hundreds
+        seconds = round(time.monotonic() - began, 2)
+        return Record(str(case.path), FAILED, seconds=seconds, job=job, error=_failure(error))
     return Record(
         input=str(case.path),
         status=DONE,
@@ -211,6 +214,13 @@ def _do(
         total_ml=round(result.summary.total_ml, 3),
         rows=tuple(result.summary.rows()),
     )
+
+
+def _failure(error: Exception) -> dict[str, str]:
+    sentence = str(error).partition("\n")[0]
+    if isinstance(error, MedAIError):
+        return {"code": error.code, "message": sentence}
+    return {"code": "unexpected", "message": f"An unexpected error happened ({type(error).__name__}: {sentence})."}
 
 
 def _make_folder(folder: Path) -> None:

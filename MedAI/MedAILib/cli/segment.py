@@ -45,11 +45,12 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; raises MedAIError."""
     from ..files.formats import WRITABLE, suffix_of
+    from ..files.writing import is_there
 
     request = Request(options.model, options.modality, options.force, options.mode)
     show = not options.quiet and not options.json and sys.stderr.isatty()
     output = Path(options.output)
-    if suffix_of(output) in WRITABLE and not output.is_dir():
+    if suffix_of(output) in WRITABLE and not (is_there(output) and output.is_dir()):
         if options.format:
             raise UsageError("--format is for an output folder; a single file's name says its format.")
         return _one(options, request, output, show)
@@ -75,8 +76,9 @@ def _one(options: argparse.Namespace, request: Request, output: Path, show: bool
 def _many(options: argparse.Namespace, request: Request, folder: Path, show: bool) -> int:
     from ..batch import SOME_FAILED, BatchOptions, run, watch_on_console
     from ..files.formats import WRITABLE
+    from ..files.writing import is_there
 
-    if folder.exists() and not folder.is_dir():
+    if is_there(folder) and not folder.is_dir():
         raise UsageError(f"{folder}: is a file of a kind that MedAI does not write. Name a folder or another file.")
     if folder.suffix and not folder.is_dir() and len(options.inputs) == 1 and Path(options.inputs[0]).is_file():
         raise UsageError(
@@ -99,7 +101,9 @@ def _many(options: argparse.Namespace, request: Request, folder: Path, show: boo
 
 def _may_replace(output: Path, options: argparse.Namespace) -> bool:
     """Ask, where there is somebody to ask."""
-    existing = [str(path) for path in (output, options.stats) if path and Path(path).exists()]
+    from ..files.writing import is_there
+
+    existing = [str(path) for path in (output, options.stats) if path and is_there(Path(path))]
     if not existing or options.json or options.quiet or not sys.stdin.isatty():
         return False
     print(f"{' and '.join(existing)} exist already. Replace? [y/N] ", end="", file=sys.stderr, flush=True)

@@ -92,9 +92,10 @@ def read_file(path: Path, series: str | None = None) -> Image:
             reader.ReadImageInformation()
         except RuntimeError as error:
             raise explain(path, error) from error
+        if reader.GetImageIOFromFileName(str(path)) != "GDCMImageIO":
+            why = "although its name says so" if suffix_of(path) else "and its ending means no other known format"
+            raise ReadError(f"{path} is no DICOM file, {why}.")
         tags = {key: reader.GetMetaData(key).strip(" \0") for key in reader.GetMetaDataKeys()}
-        if "GDCM" not in reader.GetImageIO() and "DICM" not in str(path) and _SERIES not in tags and suffix_of(path):
-            raise ReadError(f"{path} is no DICOM file, although its name says so.")
         size = reader.GetSize()
     if tags.get(_MODALITY) in _NO_IMAGES:
         raise ContentError(
@@ -104,7 +105,7 @@ def read_file(path: Path, series: str | None = None) -> Image:
         return _read_multiframe(path)
     uid = series or tags.get(_SERIES)
     if uid is None:
-        raise ReadError(f"{path} is no DICOM file and has no known ending, so its format is unknown.")
+        raise ReadError(f"{path} does not say which DICOM series it belongs to, so its other slices cannot be found.")
     return read_folder(path.parent, uid)
 
 

@@ -39,13 +39,13 @@ def read_mgh(path: Path) -> list[Image]:
             if version != 1 or kind not in _TYPES or min(i, j, k, frames) < 1:
                 raise ReadError(f"{path} is no FreeSurfer volume, although its name says so.")
             dtype = _TYPES[kind]
-            data = file.read(i * j * k * frames * dtype.itemsize)
-            file.read()  # to the end, so that gzip verifies its checksum
+            data = file.read()  # to the end, so that gzip verifies its checksum
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ReadError(f"{path} is truncated or damaged ({error}). Copy it again.") from error
-    if len(data) < i * j * k * frames * dtype.itemsize:
+    count = i * j * k * frames
+    if len(data) < count * dtype.itemsize:
         raise ReadError(f"{path} is truncated: some of its voxels are missing. Copy it again.")
-    array = np.frombuffer(data, dtype.newbyteorder(">")).astype(dtype).reshape(frames, k, j, i)
+    array = np.frombuffer(data, dtype.newbyteorder(">"), count).astype(dtype).reshape(frames, k, j, i)
     name, affine = stem_of(path), _affine(raw, (i, j, k))
     if frames == 1:
         return [Image(array[0], affine, name)]

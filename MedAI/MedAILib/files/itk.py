@@ -86,9 +86,9 @@ def explain(path: Path, error: RuntimeError) -> MedAIError:
     if "Unable to determine ImageIO reader" in text:
         if path.suffix.lower() == ".dcm":
             return ReadError(f"{path} is no DICOM image that can be read (damaged, or another kind of DICOM object).")
+        although = ", although its name says so" if suffix_of(path) else ""
         return ReadError(
-            f"{path} is no image file that can be read, although its name says so. Readable are {', '.join(SUFFIXES)} "
-            "files and DICOM."
+            f"{path} is no image file that can be read{although}. Readable are {', '.join(SUFFIXES)} files and DICOM."
         )
     if "spacing" in text.lower() and ("Refusing to change" in text or "zero" in text.lower()):
         return GeometryError(f"{path}: a voxel size in its header is 0 or negative. Correct it, then run again.")
@@ -105,6 +105,7 @@ def to_itk(image: Image) -> sitk.Image:
 
     Raises:
         GeometryError: a sheared or singular affine, which most formats cannot hold.
+        WriteError: numbers of a type that no format holds.
     """
     import SimpleITK as sitk
 

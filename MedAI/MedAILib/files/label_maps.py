@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ContentError, WriteError
 from ..image import Image, Kind
 from ..label_boxes import Box, label_boxes
-from ..labels import Code, Label
+from ..labels import Code, Label, parse_terminology
 from .formats import stem_of, suffix_of
 from .itk import affine_of, explain, quiet_itk
 from .reading import read_image, to_labels
@@ -142,7 +142,7 @@ def _made_up(value: int, name: str = "") -> Label:
 def _read_segmentation(path: Path) -> tuple[Image, list[Label]]:
     import SimpleITK as sitk
 
-    if path.stat().st_size and path.open("rb").read(4) != b"NRRD":
+    if not _is_nrrd(path):
         return read_image(path, Kind.LABEL), []  # which says what is wrong
     with quiet_itk():
         try:
@@ -167,6 +167,14 @@ def _read_segmentation(path: Path) -> tuple[Image, list[Label]]:
     return _merge(path, layers, found, Image(np.zeros(layers.shape[1:], np.uint16), affine, name, Kind.LABEL))
 
 
+def _is_nrrd(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"NRRD"
+    except OSError:
+        return False
+
+
 def _segment_layer(fields: Mapping[str, str], number: int, layers: int) -> int:
     """Files older than Slicer 4.11 have one layer for each segment and do not say so."""
     try:
@@ -182,11 +190,9 @@ def _label(fields: Mapping[str, str]) -> Label:
         r, g, b = (float(part) for part in fields.get("Color", "").split())
         label = replace(label, color=(r, g, b))
     tags = dict(tag.split(":", 1) for tag in fields.get("Tags", "").split("|") if ":" in tag)
-    parts = tags.get("TerminologyEntry", "").split("~")
-    codes = [Code(*part.split("^", 2)) if part.count("^") == 2 else None for part in parts[1:4]]
-    if len(codes) == 3 and codes[0] and codes[1]:
-        modifier = codes[2] if codes[2] and codes[2].value else None
-        label = replace(label, category=codes[0], type=codes[1], modifier=modifier)
+    category, kind, modifier = parse_terminology(tags.get("TerminologyEntry", ""))
+    if category and kind:
+        label = replace(label, category=category, type=kind, modifier=modifier)
     return label
 
 

@@ -1,8 +1,10 @@
-"""What a NIfTI header says about the grid, and whether the file is whole.
+"""What a NIfTI header says about the grid, whether the file is whole, and which voxels are NaN or infinite.
 
-ITK reads a truncated NIfTI file as if the rest were zero, and answers contradictory headers with a geometry that is in
-neither of them; so both are checked here, from the header alone. Source: the NIfTI-1 header,
-https://nifti.nimh.nih.gov/nifti-1 (methods 1, 2 and 3 of "3D image orientation and location in space").
+ITK reads a truncated NIfTI file as if the rest were zero, takes NaN and infinity for zero, and answers contradictory
+headers with a geometry that is in neither of them; so all this is looked at here, in the file itself.
+
+Source: the NIfTI-1 header, https://nifti.nimh.nih.gov/nifti-1 (methods 1, 2 and 3 of "3D image orientation and location
+in space").
 """
 
 from __future__ import annotations
@@ -10,23 +12,26 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from ..errors import GeometryError, ReadError
-from .packed import open_unpacked
+from .packed import is_packed, open_unpacked
 
 _BITS = {1: 1, 2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
 _BITS |= {1536: 128, 1792: 128, 2048: 256, 2304: 32}
+_FLOATS = {16: "f4", 64: "f8"}
+_BLOCK = 1 << 20
 _MILLIMETERS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 
 
 @dataclass(frozen=True)
 class Header:
-    """The fields that matter for the grid.
+    """What ITK does not tell, or tells wrongly.
 
     Attributes:
         shape: lengths of all axes, i first.
@@ -34,6 +39,9 @@ class Header:
         offset: first byte of the voxels in the (unpacked) file, or in the .img file of a pair.
         n_bytes: length of the voxel data.
         single: voxels follow in the same file.
+        floats: type of the voxels, in the file's byte order, if they are floating-point numbers.
+        not_finite: where voxels are NaN or infinite, as (first, mask) pairs: ``mask`` marks them among the voxels from
+            number ``first`` on, in the file's order (i fastest). Stretches without such a voxel are left out.
     """
 
     shape: tuple[int, ...]
@@ -41,10 +49,12 @@ class Header:
     offset: int
     n_bytes: int
     single: bool
+    floats: np.dtype | None = None
+    not_finite: tuple[tuple[int, np.ndarray], ...] = ()
 
 
 def read_header(path: Path) -> Header:
-    """Parse the header and count the bytes that follow.
+    """Parse the header and go through the voxels that follow.
 
     Raises:
         ReadError: not NIfTI, truncated, or damaged (the gzip checksum is verified).
@@ -52,30 +62,36 @@ def read_header(path: Path) -> Header:
     """
     try:
         with open_unpacked(path) as file:
-            raw = file.read(348)
-            header = _parse(raw, path)
+            header = _parse(file.read(348), path)
+            if path.suffix.lower() != ".gz" and is_packed(path):
+                raise ReadError(f"{path} is packed with gzip, although its name does not say so. Add .gz to its name.")
             if header.single:
-                missing = header.offset + header.n_bytes - len(raw) - _count_rest(file)
-                if missing > 0:
-                    raise ReadError(f"{path} is truncated: {missing} bytes of its voxels are missing. Copy it again.")
-            elif not _data_file(path).exists():
-                raise ReadError(f"{path}: its data file {_data_file(path).name} is missing.")
-            elif _data_file(path).stat().st_size < header.n_bytes:
-                raise ReadError(f"{_data_file(path)} is truncated: some of its voxels are missing. Copy it again.")
+                return _with_voxels(header, file, path)
+        data = path.with_suffix(".img")
+        if not data.exists():
+            raise ReadError(f"{path}: its data file {data.name} is missing.")
+        with data.open("rb") as file:
+            return _with_voxels(header, file, data)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ReadError(f"{path} is truncated or damaged ({error}). Copy it again.") from error
-    return header
 
 
-def _data_file(path: Path) -> Path:
-    return path.with_suffix(".img")
-
-
-def _count_rest(file: IO[bytes]) -> int:
-    buffer, total = bytearray(1 << 20), 0
-    while read := file.readinto(buffer):  # type: ignore[attr-defined]
-        total += read
-    return total
+def _with_voxels(header: Header, file: IO[bytes], path: Path) -> Header:
+    """Read to the end, so that gzip verifies its checksum: are all voxels there, and which are not finite?"""
+    file.seek(header.offset)
+    found, not_finite = 0, []
+    while block := file.read(_BLOCK):
+        if header.floats is not None:
+            size = header.floats.itemsize
+            count = min(len(block), max(0, header.n_bytes - found)) // size
+            mask = ~np.isfinite(np.frombuffer(block, header.floats, count))
+            if mask.any():
+                not_finite.append((found // size, mask))
+        found += len(block)
+    if found < header.n_bytes:
+        missing = header.n_bytes - found
+        raise ReadError(f"{path} is truncated: {missing} bytes of its voxels are missing. Copy it again.")
+    return replace(header, not_finite=tuple(not_finite))
 
 
 def _parse(raw: bytes, path: Path) -> Header:
@@ -93,15 +109,19 @@ def _parse(raw: bytes, path: Path) -> Header:
     dim, (datatype,), pixdim = get("8h", 40), get("h", 70), get("8f", 76)
     (offset,), (units,), (q_code, s_code) = get("f", 108), get("B", 123), get("2h", 252)
     magic = raw[344:348]
-    if not 1 <= dim[0] <= 7 or min(dim[1 : dim[0] + 1]) < 1 or datatype not in _BITS:
-        raise ReadError(f"{path}: its NIfTI header is damaged (size {dim}, data type {datatype}).")
+    offset_fits = 0 <= offset < 1 << 31  # not so for NaN
+    if not 1 <= dim[0] <= 7 or min(dim[1 : dim[0] + 1]) < 1 or datatype not in _BITS or not offset_fits:
+        raise ReadError(f"{path}: its NIfTI header is damaged (size {dim}, data type {datatype}, offset {offset:g}).")
     shape = tuple(int(n) for n in dim[1 : dim[0] + 1])
     if magic[:1] != b"n":  # Analyze 7.5 has no orientation fields
         q_code = s_code = 0
     affine = _choose(path, np.array(pixdim[1:4], float), q_code, s_code, pixdim[0], get("6f", 256), get("12f", 280))
     affine[:3] *= _MILLIMETERS.get(units & 7, 1.0)
-    n_bytes = (int(np.prod(shape, dtype=np.int64)) * _BITS[datatype] + 7) // 8
-    return Header(shape, affine, int(offset), n_bytes, magic[1:2] == b"+")
+    n_bytes = (prod(shape) * _BITS[datatype] + 7) // 8
+    floats = np.dtype(order + _FLOATS[datatype]) if datatype in _FLOATS else None
+    single = magic[1:2] == b"+"
+    # The voxels of a single file cannot begin inside its header, whatever the field says.
+    return Header(shape, affine, max(int(offset), 348) if single else int(offset), n_bytes, single, floats)
 
 
 def _choose(
@@ -119,7 +139,9 @@ def _choose(
     voxel sizes alone along the axes that ITK takes (left to right reversed, as in LPS files).
     """
     if not np.isfinite(pixdim).all() or (pixdim <= 0).any():
-        raise GeometryError(f"{path}: the voxel size in its header is {tuple(pixdim)} mm. Correct it, then run again.")
+        raise GeometryError(
+            f"{path}: the voxel size in its header is {pixdim.tolist()} mm. Correct it, then run again."
+        )
     if s_code <= 0 and q_code <= 0:
         return np.diag([-pixdim[0], -pixdim[1], pixdim[2], 1.0])
     by_rows = np.vstack([np.reshape(rows, (3, 4)), [0, 0, 0, 1]]).astype(float)

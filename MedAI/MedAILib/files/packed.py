@@ -11,14 +11,18 @@ GZIP, ZLIB = 31, 15
 """The ``wbits`` of zlib for either kind of wrapper."""
 
 
+def is_packed(path: Path) -> bool:
+    """Whether a file is gzip-packed, by its first bytes."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def open_unpacked(path: Path) -> IO[bytes]:
     """Open a file that may or may not be gzip-packed, whatever its name says.
 
     Reading to the end verifies the checksum: ``EOFError``, ``zlib.error`` or ``gzip.BadGzipFile`` mean damage.
     """
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return cast("IO[bytes]", gzip.open(path, "rb")) if packed else path.open("rb")
+    return cast("IO[bytes]", gzip.open(path, "rb")) if is_packed(path) else path.open("rb")
 
 
 def unpacked_size(file: IO[bytes], wbits: int) -> int | None:

@@ -24,7 +24,7 @@ def read_image(path: str | PathLike[str], kind: Kind = Kind.INTENSITY, series: s
         series: part of the UID or description of the DICOM series to take, if the folder holds several.
 
     Returns:
-        Array (k, j, i) in the file's own number type, after scaling.
+        Array (k, j, i) in the file's own number type, after scaling. Infinite values of a NIfTI file come as NaN.
 
     Raises:
         ReadError: missing, unreadable, truncated or misnamed file, or an empty folder.
@@ -66,18 +66,24 @@ def _read_file(path: Path, start: bytes, series: str | None) -> list[Image]:
         return [dicom.read_file(path, series)]
     if suffix in (".mgz", ".mgh"):
         return freesurfer.read_mgh(path)
-    affine = None
     if suffix in (".nii.gz", ".nii", ".hdr", ".img"):
-        affine = nifti.read_header(path.with_suffix(".hdr") if suffix == ".img" else path).affine
-    elif suffix in (".nrrd", ".nhdr", ".seg.nrrd") and not start.startswith(b"NRRD"):
+        return _read_nifti(path)
+    if suffix in (".nrrd", ".nhdr", ".seg.nrrd") and not start.startswith(b"NRRD"):
         raise ReadError(f"{path} is no NRRD file, although its name says so.")
-    elif suffix in (".mha", ".mhd"):
+    if suffix in (".mha", ".mhd"):
         metaimage.check_whole(path)
-    return read_with_itk(path, affine)
+    return _read_with_itk(path)
 
 
-def read_with_itk(path: Path, affine: np.ndarray | None = None) -> list[Image]:
-    """Read through SimpleITK; ``affine`` (IJK to RAS) overrides what ITK makes of the header."""
+def _read_nifti(path: Path) -> list[Image]:
+    head = path.with_suffix(".hdr") if path.suffix.lower() == ".img" else path
+    if not head.exists():
+        raise ReadError(f"{path}: its header file {head.name} is missing.")
+    return _read_with_itk(path, nifti.read_header(head))
+
+
+def _read_with_itk(path: Path, header: nifti.Header | None = None) -> list[Image]:
+    """Read through SimpleITK; a NIfTI file's own header tells the affine and the voxels that are not finite."""
     import SimpleITK as sitk
 
     with quiet_itk():
@@ -89,10 +95,11 @@ def read_with_itk(path: Path, affine: np.ndarray | None = None) -> list[Image]:
             volume = reader.Execute()
         except RuntimeError as error:
             raise explain(path, error) from error
-    if affine is None:
-        affine = affine_of(volume)
+    affine = affine_of(volume) if header is None else header.affine
     array = sitk.GetArrayFromImage(volume)
     del volume
+    for first, mask in header.not_finite if header else ():
+        array.reshape(-1)[first : first + mask.size][mask] = np.nan
     name = stem_of(path)
     if array.ndim == 2:
         array = array[np.newaxis]
@@ -106,16 +113,18 @@ def read_with_itk(path: Path, affine: np.ndarray | None = None) -> list[Image]:
 
 
 def to_labels(image: Image) -> Image:
-    """The image as a label map in the smallest integer type that keeps its values' sign and range.
+    """The image as a label map: integers keep their type, whole floating-point numbers become uint16 or int32.
 
     Raises:
-        ContentError: a value is not an integer.
+        ContentError: a value is not an integer, or beyond the range of int32.
     """
     array = image.array
     if array.dtype.kind == "f":
         low, high = array.min(), array.max()
         if not (np.isfinite(low) and np.isfinite(high)) or (array != np.rint(array)).any():
             raise ContentError(f"{image.name} is no label map: it holds values that are not whole numbers.")
+        if max(-low, high) >= 2**31:
+            raise ContentError(f"{image.name} is no label map: it holds values up to {max(-low, high):g}.")
         small = low >= 0 and high <= np.iinfo(np.uint16).max
         array = array.astype(np.uint16 if small else np.int32)
     elif array.dtype == bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import GeometryError, MedAIError, OutputExistsError, ReadError, WriteError
+from ..errors import GeometryError, OutputExistsError, ReadError, WriteError
 from ..image import Image
 from . import metaimage, nifti, nrrd
 from .formats import WRITABLE, suffix_of
@@ -35,6 +35,14 @@ def write_error(path: Path, error: OSError) -> WriteError:
     """The sentence for a failed write."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
     return WriteError(f"{path} cannot be written: {reason}. Nothing was left there.")
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder of this name; raises WriteError if nobody may look."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def check_writable(path: str | os.PathLike[str], overwrite: bool = False, suffixes: tuple[str, ...] = WRITABLE) -> Path:
@@ -84,8 +92,6 @@ def replacing(path: Path, overwrite: bool, suffixes: tuple[str, ...] = WRITABLE)
             temporary.replace(path)
         else:
             _rename_new(temporary, path)
-    except MedAIError:
-        raise
     except OSError as error:
         raise write_error(path, error) from error
     finally:

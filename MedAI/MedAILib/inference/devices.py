@@ -31,7 +31,7 @@ class Device:
 
 
 def describe() -> list[Device]:
-    """Every device there is, the one that ``"auto"`` takes first. Never fails."""
+    """Every device there is, the kind that ``"auto"`` takes first. Never fails."""
     names = [f"cuda:{number}" for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)]
     if torch.backends.mps.is_available():
         names.append("mps")
@@ -42,8 +42,8 @@ def choose(name: str = "auto") -> Device:
     """The device of that name.
 
     Args:
-        name: ``"auto"`` (CUDA, else MPS, else CPU), ``"cpu"``, ``"cuda"`` (the one with most free memory),
-            ``"cuda:1"``, ``"mps"``.
+        name: ``"auto"`` (CUDA, else MPS, else CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``. Of several CUDA
+            devices that a name means, the one with most free memory is taken.
 
     Raises:
         DeviceError: it is not there; the message lists those that are.

@@ -14,5 +14,5 @@ from .devices import describe
 def run(
     parameters: Mapping[str, Any], arrays: Mapping[str, np.ndarray], context: Any
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Answer ``{"devices": [{"name", "title", "free_bytes"}, ...]}``, the one that "auto" takes first."""
+    """Answer ``{"devices": [{"name", "title", "free_bytes"}, ...]}``, the kind that "auto" takes first."""
     return {"devices": [asdict(device) for device in describe()]}, {}

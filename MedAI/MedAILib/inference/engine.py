@@ -22,7 +22,7 @@ from ..geometry import Shape
 from .decide import Decider
 from .devices import choose
 from .head import Split, split
-from .ladder import Plan, divisor, explain, fit, is_out_of_memory, step_down
+from .ladder import LARGEST_BATCH, Plan, divisor, explain, fit, is_out_of_memory, step_down
 from .options import EngineResult, WindowOptions
 from .output import IDENTITY, OutputGrid, OutputMap
 from .precision import channels_last, choose_precision, computing_in
@@ -99,7 +99,8 @@ def predict_labels(
         output_map = [(scale, offset - part.start) for (scale, offset), part in zip(output_map, box, strict=True)]
     request = _Request(network, volume, options, output_shape or shape, output_map, multiple, progress)
     place = choose(device).torch
-    plan = Plan(place, options.patch, choose_precision(options.precision, place), batch=options.batch or 1)
+    batch = options.batch or (1 if place.type == "cpu" else LARGEST_BATCH)
+    plan = Plan(place, options.patch, choose_precision(options.precision, place), batch=batch)
     with _evaluating(network):
         return _descend(request, plan)
 

@@ -80,7 +80,8 @@ def split(network: nn.Module, probe: torch.Tensor) -> Split:
         if isinstance(output, torch.Tensor):
             sizes.append(output.numel() * output.element_size())
             if is_pointwise(module):
-                calls.append((module, output))
+                # A copy, because a layer that works in place may follow and is then no part of the head.
+                calls.append((module, output.clone()))
 
     hooks = [module.register_forward_hook(record) for module in network.modules()]
     try:
@@ -96,7 +97,7 @@ def split(network: nn.Module, probe: torch.Tensor) -> Split:
     classes = int(output.shape[1])
     largest = max(sizes) // probe[0, 0].numel()
     plain = Split(lambda patch: first_output(network(patch)), classes, classes, bytes_per_voxel=largest)
-    made = [module for module, result in calls if result.shape == output.shape and _same(result, output)]
+    made = [module for module, result in calls if torch.equal(result, output)]
     # A convolution called twice cannot be told apart by a hook, so it stays inside.
     if not made or sum(module is made[-1] for module, _ in calls) > 1:
         return plain
@@ -109,10 +110,6 @@ def split(network: nn.Module, probe: torch.Tensor) -> Split:
     weight = head.weight.detach().float().reshape(classes, -1).t().contiguous().cpu()
     bias = head.bias.detach().float().cpu() if head.bias is not None else None
     return Split(body, head.in_channels, classes, weight, bias, largest)
-
-
-def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
-    return first.data_ptr() == second.data_ptr() or bool(torch.equal(first, second))
 
 
 def _until(network: nn.Module, head: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:

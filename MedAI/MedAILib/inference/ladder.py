@@ -35,7 +35,7 @@ class Plan:
         patch: window size (k, j, i).
         precision: number format of the network.
         host_store: accumulators in main memory although the network runs elsewhere.
-        batch: windows per network call.
+        batch: windows per network call; before :func:`fit`, at most so many.
     """
 
     device: torch.device
@@ -75,7 +75,7 @@ def smaller(patch: Shape, multiple: int) -> Shape | None:
 
 
 def fit(plan: Plan, options: WindowOptions, shape: Shape, split: Split, multiple: int) -> Plan:
-    """Shrink a plan to the free memory, and on an accelerator use what is free for several windows at a time."""
+    """Shrink a plan to the free memory, and on an accelerator its batch to what is free and of use."""
     while True:
         windows = WindowGrid.lay(shape, options, plan.patch)
         voxels = plan.patch[0] * plan.patch[1] * plan.patch[2]
@@ -89,7 +89,7 @@ def fit(plan: Plan, options: WindowOptions, shape: Shape, split: Split, multiple
         if fits:
             if plan.device.type == "cpu":
                 return plan
-            most = min(options.batch or LARGEST_BATCH, len(windows) // len(windows.stream.starts))
+            most = min(plan.batch, len(windows) // len(windows.stream.starts))
             return replace(plan, batch=max(1, min(most, left // max(1, work))))
         if plan.device.type == "cuda" and not plan.host_store and work <= free and rows <= host:
             plan = replace(plan, host_store=True)

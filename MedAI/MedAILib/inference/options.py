@@ -27,7 +27,7 @@ class WindowOptions:
             windows cover is background (class 0); elsewhere only the windows that ran count. None runs every window.
         confidence: also give the mean probability per class.
         pad_value: what lies outside a volume that is smaller than the patch.
-        batch: windows per network call on an accelerator; None lets the memory plan decide.
+        batch: windows per network call at most; None is one on the CPU and what fits the memory on an accelerator.
     """
 
     patch: Shape

@@ -96,19 +96,31 @@ class ModelStore:
                 for name in (CARD_NAME, card.weights_file):
                     shutil.copyfile(card.folder / name, fresh / name)
                 verify(read_card(fresh))
-                if target.exists():
-                    target.rename(Path(scratch) / "replaced")
-                fresh.rename(target)
+                _exchange(fresh, target, Path(scratch) / "replaced")
         except OSError as error:
             raise WriteError(f"{self.user}: the model cannot be copied here ({error.strerror or error}).") from error
         return read_card(target)
 
     def _folders(self) -> Iterator[Path]:
         for root in (self.bundled, self.user):
-            if root.is_dir():
-                yield from sorted(
-                    path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))
-                )
+            try:
+                found = sorted(root.iterdir()) if root.is_dir() else []
+            except OSError as error:
+                raise ModelError(f"{root}: the model folder cannot be listed ({error.strerror or error}).") from error
+            yield from (path for path in found if path.is_dir() and not path.name.startswith((".", "_")))
+
+
+def _exchange(fresh: Path, target: Path, aside: Path) -> None:
+    """Put a folder in the place of one that may be there, which comes back if that fails."""
+    if not target.exists():
+        fresh.rename(target)
+        return
+    target.rename(aside)
+    try:
+        fresh.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
 
 
 def _named_card(folder: Path) -> ModelCard:

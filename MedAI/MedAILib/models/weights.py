@@ -1,4 +1,4 @@
-"""Weight files: recognised, checked against their checksum and the network, and loaded; never unpickled."""
+"""Weight files: recognized, checked against their checksum and the network, and loaded; never unpickled."""
 
 from __future__ import annotations
 

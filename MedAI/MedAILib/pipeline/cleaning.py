@@ -11,7 +11,7 @@ _RIM = 3
 
 
 def keep_largest(labels: np.ndarray) -> int:
-    """Clear, in place, all foreground that is not connected (26 neighbours) to its largest part.
+    """Clear, in place, all foreground that is not connected (26 neighbors) to its largest part.
 
     Args:
         labels: (k, j, i) class indices, 0 = background.

@@ -47,7 +47,7 @@ def segment(
 
     Args:
         image: (k, j, i), any orientation and spacing.
-        network: the card's, on the CPU.
+        network: the card's, on any device; it is left on the one that ran it.
         card: the model's.
         request: what the user asked for.
         device: "auto" or a device name.
@@ -57,7 +57,7 @@ def segment(
         Labels (k, j, i) uint8 or uint16 with the card's label values on the image's grid, and the summary.
 
     Raises:
-        GeometryError, ContentError, ModalityError, DeviceError, Cancelled.
+        GeometryError, ContentError, ModalityError, UsageError, DeviceError, OutOfMemory, Cancelled.
     """
     if card.input_channels != 1:
         raise UsageError(f"The model {card.name} needs {card.input_channels} volumes at once, one was given.")
@@ -114,6 +114,7 @@ def fast_mode(card: ModelCard, request: Request) -> bool:
 
 def _options(card: ModelCard, request: Request) -> WindowOptions:
     fast = fast_mode(card, request)
+    # Windows are not skipped: the volume is a close box around what stands out, so that none of them is empty.
     return WindowOptions(
         patch=card.patch,
         overlap=card.fast_overlap if fast else card.overlap,

@@ -25,15 +25,15 @@ def run(
         output: folder for checkpoint and log, made if missing.
         resume: go on from the folder's checkpoint; False starts anew and replaces it.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
-        seconds: replaces the recipe's time budget.
-        steps: replaces the recipe's budget of steps.
+        seconds: time budget. With it or ``steps`` given, neither of the recipe's budgets counts.
+        steps: budget in steps.
         report: receives each line of the log.
 
     Returns:
         The folder.
 
     Raises:
-        UsageError, ReadError, WriteError, DeviceError: as their messages say.
+        UsageError, ReadError, WriteError, ModelError, DeviceError: as their messages say.
     """
     from .job import train
 

@@ -1,6 +1,6 @@
 """What a scanner does to an image: bias, blur, thick slices, noise, gamma, a cut field of view.
 
-Billot et al. 2023 (SynthSeg), section 3.4, and Billot et al. 2020 for the slice thickness.
+Billot et al. 2023 (SynthSeg), and Billot et al. 2020 for the slice thickness.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from ..geometry import Spacing
 from .draw import Draw
 
 
@@ -63,14 +64,15 @@ def thicken(image: torch.Tensor, factors: tuple[float, float, float], smooth: bo
     return functional.interpolate(small, image.shape, mode="nearest")[0, 0]
 
 
-def lose_resolution(draw: Draw, image: torch.Tensor, settings: ArtefactSettings, spacing: float) -> torch.Tensor:
-    """Blur, and sometimes thick slices or an overall low resolution."""
+def lose_resolution(draw: Draw, image: torch.Tensor, settings: ArtefactSettings, spacing: Spacing) -> torch.Tensor:
+    """Blur, and sometimes thick slices or an overall low resolution; ``spacing`` (k, j, i) in mm."""
     if draw.chance(0.5):
         image = blur(image, draw.uniform(0.2, settings.blur))
     low, high = settings.slice_range
     if draw.chance(settings.thick):
         factors = [1.0, 1.0, 1.0]
-        factors[draw.integer(0, 2)] = draw.uniform(low, high) / spacing
+        thickness, axis = draw.uniform(low, high), draw.integer(0, 2)
+        factors[axis] = thickness / spacing[axis]
         image = thicken(image, (factors[0], factors[1], factors[2]), draw.chance(0.7))
     elif draw.chance(settings.coarse):
         factor = draw.uniform(1.0, 2.0)
@@ -78,12 +80,12 @@ def lose_resolution(draw: Draw, image: torch.Tensor, settings: ArtefactSettings,
     return image
 
 
-def corrupt(draw: Draw, image: torch.Tensor, settings: ArtefactSettings, spacing: float) -> torch.Tensor:
-    """All intensity artefacts in the order in which a scanner makes them; the cut is separate.
+def corrupt(draw: Draw, image: torch.Tensor, settings: ArtefactSettings, spacing: Spacing) -> torch.Tensor:
+    """Bias field, loss of resolution and noise, in this order; the cut and the gamma are separate.
 
     Args:
         image: (k, j, i), about 0 to 1.
-        spacing: mm, of the patch.
+        spacing: (k, j, i) mm, of the patch.
     """
     if draw.chance(0.8):
         field = draw.smooth_field(image.shape, draw.integer(2, 5)) * draw.uniform(0.0, settings.bias)

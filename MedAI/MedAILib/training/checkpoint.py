@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..errors import ReadError
+from ..errors import ReadError, WriteError
 
 NAME = "checkpoint.safetensors"
 LOG = "log.jsonl"
@@ -42,6 +43,9 @@ def save_checkpoint(
 
     Samples need no state: each follows from the run's seed and its step. The global random states are kept for networks
     that draw numbers themselves.
+
+    Raises:
+        WriteError: the folder cannot be written or is full; the last checkpoint stays.
     """
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
@@ -52,10 +56,15 @@ def save_checkpoint(
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     path, draft = folder / NAME, folder / f".{NAME}.part"
-    save_file(tensors, draft, {"clock": json.dumps(asdict(clock))})
-    with draft.open("rb") as stream:
-        os.fsync(stream.fileno())
-    draft.replace(path)
+    try:
+        save_file(tensors, draft, {"clock": json.dumps(asdict(clock))})
+        with draft.open("rb") as stream:
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise WriteError(f"{path}: the checkpoint cannot be written ({error}).") from error
     return path
 
 

@@ -81,7 +81,8 @@ class ClassTable:
             fluid: the fluid among them.
 
         Raises:
-            UsageError: a code is in two classes or in no tissue, or some codes of a class lack their mirror image.
+            UsageError: a code is in two classes or in no tissue, a pair names a code of no class, or some codes of a
+                class lack their mirror image.
         """
         target_of = {0: 0}
         for number, entry in enumerate(classes, 1):
@@ -95,6 +96,9 @@ class ClassTable:
         missing = sorted(set(index) - set(tissue_of))
         if missing:
             raise UsageError(f"Label codes {missing} are in no tissue of the recipe.")
+        unknown = sorted({int(code) for pair in pairs for code in pair} - set(index))
+        if unknown:
+            raise UsageError(f"Label codes {unknown} of the recipe's pairs are in no class.")
         mirror = np.arange(len(codes))
         for left, right in pairs:
             mirror[index[left]], mirror[index[right]] = index[right], index[left]

@@ -74,6 +74,13 @@ class TrainingSettings:
     checkpoint_seconds: float = 180.0
     validation_seconds: float = 300.0
 
+    def __post_init__(self) -> None:
+        given = [budget for budget in (self.seconds, self.steps) if budget is not None]
+        if not given or min(given) <= 0:
+            raise UsageError("A training needs a budget above 0: seconds, steps or both.")
+        if not self.patches or self.patches[0][0] > 0:
+            raise UsageError("The first entry of patches must begin at share 0 of the budget.")
+
     def patch(self, fraction: float) -> tuple[int, Shape]:
         """Coarseness and shape of the patches at this share of the budget."""
         return [(coarseness, shape) for start, coarseness, shape in self.patches if start <= fraction][-1]
@@ -128,6 +135,8 @@ def _settings(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         return cls(**{name: _frozen(value) for name, value in values.items()})
     except TypeError as error:
         raise UsageError(f"{where}: {error}.") from error
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
 
 
 def _generator(values: Mapping[str, Any], where: str) -> GeneratorSettings:
@@ -160,8 +169,6 @@ def recipe_from(values: Mapping[str, Any], name: str) -> Recipe:
         )
     except KeyError as error:
         raise UsageError(f"{name}: the recipe lacks {error}.") from error
-    if recipe.training.seconds is None and recipe.training.steps is None:
-        raise UsageError(f"{name}: training needs a budget, seconds or steps.")
     if recipe.arguments.get("classes") != len(table.classes):
         raise UsageError(
             f"{name}: the network has {recipe.arguments.get('classes')} classes, the recipe {len(table.classes)}."
@@ -186,4 +193,6 @@ def load_recipe(config: str | Path) -> Recipe:
         raise ReadError(f"{config}: no such recipe ({error.strerror}). Bundled: {known}.") from error
     except ValueError as error:
         raise ReadError(f"{path.name}: not a JSON file ({error}).") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path.name}: not a recipe, which is a JSON object.")
     return recipe_from(values, path.name)

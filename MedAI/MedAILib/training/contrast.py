@@ -1,6 +1,6 @@
 """The appearance of each tissue: a random Gaussian per tissue, free or near a known contrast.
 
-Billot et al. 2023 (SynthSeg), section 3.3: intensities of each label are drawn from a Gaussian whose mean and standard
+Billot et al. 2023 (SynthSeg): intensities of each label are drawn from a Gaussian whose mean and standard
 deviation are random themselves. Part of the draws stays near simple T1-, T2- and FLAIR-like orders of gray, which
 are what the scanner delivers most often.
 """

@@ -1,7 +1,7 @@
 """Where each voxel of a training patch looks into a label map: affine and elastic, in one coarse field.
 
-Billot et al. 2023 (SynthSeg, Medical Image Analysis 86), section 3.2: an affine transform with uniform parameters, then
-a diffeomorphism that integrates a smooth random stationary velocity field.
+Billot et al. 2023 (SynthSeg, Medical Image Analysis 86): an affine transform with uniform parameters, then a
+diffeomorphism that integrates a smooth random stationary velocity field.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def rotation_matrix(angles: list[float]) -> torch.Tensor:
 
 
 def random_affine(draw: Draw, settings: DeformSettings) -> torch.Tensor:
-    """(3, 3) matrix over (k, j, i) millimetres: rotation, shear and scale, without a mirror."""
+    """(3, 3) matrix over (k, j, i) millimeters: rotation, shear and scale, without a mirror."""
     limit = math.radians(settings.rotation)
     rotation = rotation_matrix([draw.uniform(-limit, limit) for _ in range(3)])
     shear = torch.eye(3) + (1 - torch.eye(3)) * draw.vector(9, -settings.shearing, settings.shearing).reshape(3, 3)

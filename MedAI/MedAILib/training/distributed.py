@@ -63,7 +63,7 @@ class World:
 
 
 def _device(name: str, local: int, several: bool) -> torch.device:
-    """With several processes each CUDA device is taken by one, whichever is emptier at the moment."""
+    """Under ``torchrun`` each process takes the CUDA device of its local number; the emptiest would serve them all."""
     if several and name in ("auto", "cuda") and torch.cuda.is_available():
         return torch.device("cuda", local)
     return choose(name).torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -129,7 +128,7 @@ def export_model(
     generator, data = recipe.generator, recipe.data
     try:
         destination.mkdir(parents=True, exist_ok=True)
-        sha256 = write_weights(copy.deepcopy(network).half(), destination / WEIGHTS)
+        sha256 = write_weights(network.half(), destination / WEIGHTS)
         card = {
             "schema_version": SCHEMA_VERSION,
             **recipe.card,

@@ -2,8 +2,9 @@
 
 Source: Billot et al. 2023, "SynthSeg: Segmentation of brain MRI scans of any contrast and resolution without
 retraining", Medical Image Analysis 86. A label map is deformed, every tissue gets a random gray, and the artefacts of
-a scanner are added; the network never sees a real image. New here: a skull stripping augmentation, partial volume by
-sub-voxel sampling instead of a finer grid, and the left-right flip in the same step as the deformation.
+a scanner are added; the network never sees a real image. What is done in its own way here: clean and ragged skull
+strippings, partial volume by sub-voxel sampling instead of a finer grid, and the left-right flip in the same step as
+the deformation.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class Generator:
         if ragged:
             kept = self._ragged_mask(draw, centers)
             image, target = image * kept, target * kept
-        image = corrupt(draw, image, settings.artefacts, spacing[0])
+        image = corrupt(draw, image, settings.artefacts, spacing)
         if stripped and draw.chance(0.6):
             image = image * (target > 0)  # a stripped image is exactly 0 outside, whatever the scanner did before
         box = cut_box(draw, tuple(shape), settings.artefacts.cut)

@@ -47,7 +47,7 @@ def train(
 ) -> Path:
     """See :func:`MedAILib.training.run`."""
     recipe, folder = load_recipe(config), Path(output)
-    if seconds or steps:
+    if seconds is not None or steps is not None:
         recipe = replace(recipe, training=replace(recipe.training, seconds=seconds, steps=steps))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,19 @@ def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.opti
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
 
 
+def _check_shapes(recipe: Recipe, multiple: int) -> None:
+    """A shape that the network does not take would otherwise end the run when its phase begins, maybe hours later."""
+    for _, coarseness, shape in recipe.training.patches:
+        validated = tuple(size // coarseness for size in recipe.validation.shape)
+        least = multiple // 2 if coarseness > 1 else multiple
+        for what, sizes in (("patches", shape), ("validation shape", validated)):
+            if any(size % least for size in sizes):
+                raise UsageError(
+                    f"The recipe's {what} of {sizes} voxels at coarseness {coarseness} do not fit the network; "
+                    f"it needs sizes divisible by {least}."
+                )
+
+
 class Trainer:
     """Trains one network.
 
@@ -51,6 +64,10 @@ class Trainer:
         output: folder for checkpoint and log; must exist.
         world: the processes.
         report: receives each line of the log as a dictionary.
+
+    Raises:
+        UsageError: a map is both trained on and held out, or the network does not take the recipe's shapes.
+        ModelError: the recipe's network cannot be built.
 
     Attributes:
         network: the :class:`Learner` with the current weights.
@@ -74,6 +91,7 @@ class Trainer:
         precision = choose_precision(world.device, recipe.training.precision)
         torch.manual_seed(recipe.training.seed)
         learner = Learner(build(recipe.network, recipe.arguments)).to(world.device)
+        _check_shapes(recipe, learner.network.multiple)
         self.network = learner.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = make_optimizer(self.network, recipe.training)
