@@ -76,13 +76,13 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._run: Any = None
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneReady)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneReady)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.sampleButton.connect("clicked(bool)", self.onSampleButton)
         self.ui.undoButton.connect("clicked(bool)", self.onUndoButton)
         self.ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onOutputChanged)
-        self.ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onInputChanged)
         self.ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
         self.initializeParameterNode()
 
@@ -122,8 +122,8 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
         undo.forget()
 
-    def onSceneEndClose(self, caller: Any, event: Any) -> None:
-        """The scene is empty now."""
+    def onSceneReady(self, caller: Any, event: Any) -> None:
+        """The scene was emptied, or read with choices of its own."""
         if self.parent.isEntered:
             self.initializeParameterNode()
 
@@ -139,16 +139,14 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Make sure that the parameter node exists, is observed and has sensible values."""
         self.setParameterNode(self.logic.getParameterNode())
         if not self._parameterNode.inputVolume:
-            firstVolumeNode = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if firstVolumeNode and firstVolumeNode.GetClassName() == "vtkMRMLScalarVolumeNode":
-                self._parameterNode.inputVolume = firstVolumeNode
+            self._parameterNode.inputVolume = self.logic.likelyInput()
 
     def setParameterNode(self, inputParameterNode: MedAIParameterNode | None) -> None:
         """Observe a parameter node and tie it to the widgets; None lets go of the present one."""
         if self._parameterNode:
             for tag in self._parameterNodeGuiTags:
                 self._parameterNode.disconnectGui(tag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
         self._parameterNode = inputParameterNode
         self._parameterNodeGuiTags = []
         if self._parameterNode:
@@ -163,10 +161,16 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._parameterNode.connectGui(self.ui),
                 self._parameterNode.connectParametersToGui(lists),
             ]
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
-            self._checkCanApply()
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+            self._onParametersChanged()
 
-    def _checkCanApply(self, caller: Any = None, event: Any = None) -> None:
+    def _onParametersChanged(self, caller: Any = None, event: Any = None) -> None:
+        # While a scene is read, its references are not those of the nodes that they are meant for yet.
+        if self._parameterNode is not None and not slicer.mrmlScene.IsImporting():
+            self.logic.checkOwnOutput(self._parameterNode)
+        self._checkCanApply()
+
+    def _checkCanApply(self) -> None:
         """Describe the choices, and enable Apply or say why it cannot be pressed."""
         parameters = self._parameterNode
         if parameters is None:
@@ -179,12 +183,6 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             reason = self._panel.no_model(parameters.model)
         self._panel.show_apply(reason)
 
-    def onInputChanged(self, node: Any) -> None:
-        """Another volume gets a segmentation of its own, so that two results are never mixed by accident."""
-        parameters = self._parameterNode
-        if parameters and node and self.logic.belongsToOther(parameters.outputSegmentation, node):
-            parameters.outputSegmentation = None
-
     def onOutputChanged(self, node: Any) -> None:
         """Show what is known of the chosen segmentation; the last result stays while a new one is to be made."""
         if node is None:
@@ -194,10 +192,11 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onUndoButton(self) -> None:
         """Take the last result in the chosen segmentation back."""
-        from MedAISlicer import undo
+        from MedAISlicer import tables, undo
 
         segmentation = self.ui.outputSelector.currentNode()
         if undo.undo(segmentation):
+            tables.take_back(segmentation)
             self._panel.show_undone(segmentation)
 
     def onAdvancedCollapsed(self, collapsed: bool) -> None:
@@ -226,7 +225,7 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._controller.cancel()
             return
         with slicer.util.tryWithErrorDisplay(None):
-            ensure(self.resourcePath("requirements.txt"))
+            ensure()
             self._start(self.logic.createRun(self._parameterNode))
 
     def _start(self, run: Any) -> None:
@@ -266,7 +265,7 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if outcome.result.of_sequence:
                 self._panel.show_undo(None)
             else:
-                self.logic.getParameterNode().outputSegmentation = outcome.result.segmentation
+                self.logic.chooseOwnOutput(outcome.result.segmentation)
 
 
 class MedAILogic(ScriptedLoadableModuleLogic):
@@ -292,12 +291,38 @@ class MedAILogic(ScriptedLoadableModuleLogic):
             return _("The volume {name} holds no image. Choose another input.").format(name=volume.GetName())
         return ""
 
-    def belongsToOther(self, segmentation: Any, volume: Any) -> bool:
-        """Whether a segmentation was made on another volume than this one."""
-        if segmentation is None:
-            return False
-        reference = segmentation.GetNodeReferenceID(segmentation.GetReferenceImageGeometryReferenceRole())
-        return bool(reference) and reference != volume.GetID()
+    def likelyInput(self) -> Any:
+        """The volume that a slice view shows, else the first one that can be segmented; None if there is none."""
+        views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+        shown = [slicer.mrmlScene.GetNodeByID(view.GetBackgroundVolumeID() or "") for view in views]
+        for node in [*shown, *slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]:
+            # A label map is a scalar volume too.
+            chosen = node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode"
+            if chosen and not node.GetHideFromEditors() and node.GetImageData() is not None:
+                return node
+        return None
+
+    def chooseOwnOutput(self, segmentation: Any) -> None:
+        """Let the next run renew what this one made, unless the user has chosen where results go."""
+        parameters = self.getParameterNode()
+        if parameters.outputSegmentation is None:
+            parameters.outputSegmentation = segmentation
+            parameters.ownOutput = segmentation
+
+    def checkOwnOutput(self, parameters: MedAIParameterNode) -> None:
+        """Another volume gets a segmentation of its own, so that two results are never mixed by accident.
+
+        An output that the user chose stays.
+        """
+        own, volume = parameters.ownOutput, parameters.inputVolume
+        if own is None:
+            return
+        if parameters.outputSegmentation is not own:
+            parameters.ownOutput = None
+        elif volume is not None:
+            made_on = own.GetNodeReference(own.GetReferenceImageGeometryReferenceRole())
+            if made_on is not None and made_on is not volume:
+                parameters.outputSegmentation = None
 
     def createRun(self, parameters: MedAIParameterNode) -> Any:
         """The run for these parameters, ready for :class:`MedAISlicer.run.RunController`.
@@ -341,10 +366,10 @@ class MedAITest(ScriptedLoadableModuleTest):
 
     def test_SampleIsSegmented(self) -> None:
         """The whole way on Slicer's own sample, where torch is installed."""
-        from MedAISlicer.requirements import installed
+        from MedAISlicer.requirements import complete
         from MedAISlicer.sample import load_sample
 
-        if not all(installed(package) for package in ("torch", "scikit-image", "PyWavelets", "safetensors")):
+        if not complete():
             self.delayDisplay("Not tested: the Python packages that MedAI needs are not installed")
             return
         self.delayDisplay("Loading the sample")

@@ -46,10 +46,16 @@ def segment(
 
     Raises:
         MedAIError: each failure has its own subclass, see :mod:`MedAILib.errors`. The scene is as it was then.
+        RequirementsError: a Python package is missing, and was not installed when Slicer offered it.
     """
     if output is not None:
         results.check_output(output)
     results.check_in_scene(volume)
+    if _application() is not None:
+        # Where slicer-core is used without Slicer, whoever installed it has installed the rest too.
+        from .requirements import ensure
+
+        ensure()
     image = mrml.image_from_node(volume)
     request = Request(model, modality or modality_of(volume), force, mode)
     with ProgressLine(progress) as line:
@@ -62,6 +68,11 @@ def segment(
 
 def _show(line: ProgressLine, event: Event) -> None:
     line.event(event)
-    application = getattr(slicer, "app", None)
+    application = _application()
     if application is not None:
         application.processEvents()
+
+
+def _application() -> Any:
+    """Slicer itself; None where only its libraries are."""
+    return getattr(slicer, "app", None)

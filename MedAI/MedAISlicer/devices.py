@@ -12,7 +12,7 @@ from MedAILib.worker.events import Failed, Finished
 
 from .parameters import AUTOMATIC
 from .pulse import Pulse
-from .requirements import installed
+from .requirements import torch_installed
 from .run import Job
 
 Choice = tuple[str, str]
@@ -39,7 +39,7 @@ class DeviceQuestion:
 
     def ask(self) -> None:
         """Ask, unless that was done already or torch is not there yet."""
-        if self._asked or not installed("torch"):
+        if self._asked or not torch_installed():
             return
         self._asked = True
         self._job = client.shared_worker(AUTOMATIC).submit("devices")

@@ -46,12 +46,14 @@ class Panel:
         """Describe the chosen model."""
         card = self.card(name)
         if card is None:
-            reasons = "\n".join(str(error) for error in self._broken)
-            self._ui.modelSummaryLabel.text = self.no_model(name)
-            self._ui.modelCardText.plainText = reasons or self.no_model(name)
+            line = self.no_model(name)
+            text = "\n".join(str(error) for error in self._broken) or line
         else:
-            self._ui.modelSummaryLabel.text = wording.model_line(card)
-            self._ui.modelCardText.plainText = wording.model_card(card, self._broken)
+            line, text = wording.model_line(card), wording.model_card(card, self._broken)
+        self._ui.modelSummaryLabel.text = line
+        if self._ui.modelCardText.plainText != text:
+            # Setting it scrolls back to its beginning.
+            self._ui.modelCardText.plainText = text
 
     def no_model(self, name: str) -> str:
         """Why the chosen model cannot be used."""
@@ -111,11 +113,12 @@ class Panel:
         self.show_undo(segmentation)
 
     def show_undone(self, segmentation: Any) -> None:
-        """The last result was taken back: its figures are no longer those of the segmentation."""
-        self.show_result(None)
-        self._ui.summaryLabel.text = _("The last result was taken back.")
+        """The last result was taken back; what is known of the one before is shown below that."""
+        self.show_result(segmentation)
+        summaries = tables.summaries_of(segmentation)
+        lines = [_("The last result was taken back."), *([wording.result_text(summaries)] if summaries else [])]
+        self._ui.summaryLabel.text = "\n".join(lines)
         self._ui.resultsCollapsibleButton.collapsed = False
-        self.show_undo(segmentation)
 
     def show_undo(self, segmentation: Any) -> None:
         """Whether there is something to take back."""

@@ -34,6 +34,7 @@ class MedAIParameterNode:
     Attributes:
         inputVolume: what to segment; a sequence stands for all its frames.
         outputSegmentation: where to; None makes a new segmentation.
+        ownOutput: the segmentation of the last run while it is the panel that chose it as the output, not the user.
         model: name of a model of :mod:`MedAILib.models`; empty for the default one.
         device: name of a device for the worker.
         mode: exact or fast.
@@ -41,6 +42,7 @@ class MedAIParameterNode:
 
     inputVolume: vtkMRMLScalarVolumeNode | vtkMRMLSequenceNode | None
     outputSegmentation: vtkMRMLSegmentationNode
+    ownOutput: vtkMRMLSegmentationNode
     model: str
     device: str = AUTOMATIC
     mode: Mode = Mode.AUTOMATIC

@@ -14,7 +14,8 @@ geometry, so both show in the same place now and after the transform is changed 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,8 @@ def write_segmentation(
             became of its transforms during the run; else they lie where their affine says, in world RAS.
         table: what the values of ``labels`` mean. Structures without voxels get no segment.
         facts: provenance, see :mod:`MedAISlicer.provenance`.
-        segmentation: the node to add to; None for a new one.
+        segmentation: the node to add to; None for a new one. One that is empty and was just made is treated like a
+            new one: it comes under the volume's transform and beside it in the subject hierarchy.
         editor: a further segment editor whose undo list gets the step.
         surface: make the surfaces for the 3D views.
 
@@ -66,29 +68,14 @@ def write_segmentation(
     pairs = provenance.complete(facts)
     if segmentation is not None:
         check_output(segmentation)
-        segments = mrml.segments_from_labels(labels.array, _affine_in(segmentation, volume, labels), table)
-        with one_step(segmentation, editor):
-            _merge(segmentation, volume, segments, table, pairs, surface)
-        if segmentation.GetDisplayNode() is None:
+    with _placed(segmentation, volume) as node:
+        segments = mrml.segments_from_labels(labels.array, _affine_in(node, volume, labels), table)
+        with one_step(node, editor):
+            _merge(node, volume, segments, table, pairs, surface)
+        if node.GetDisplayNode() is None:
             # A node chooser makes segmentations that no view shows.
-            segmentation.CreateDefaultDisplayNodes()
-        return segmentation
-    scene = volume.GetScene()
-    name = scene.GenerateUniqueName(f"{volume.GetName() or 'Volume'} segmentation")
-    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-    try:
-        segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-        segments = mrml.segments_from_labels(labels.array, _affine_in(segmentation, volume, labels), table)
-        segmentation.CreateDefaultDisplayNodes()
-        with one_step(segmentation, editor):
-            _merge(segmentation, volume, segments, table, pairs, surface)
-        place_beside(segmentation, volume)
-    except BaseException:
-        for display in [segmentation.GetNthDisplayNode(n) for n in range(segmentation.GetNumberOfDisplayNodes())]:
-            scene.RemoveNode(display)
-        scene.RemoveNode(segmentation)
-        raise
-    return segmentation
+            node.CreateDefaultDisplayNodes()
+    return node
 
 
 def check_in_scene(node: Node, kind: str = "volume") -> None:
@@ -116,17 +103,57 @@ def check_output(segmentation: Node) -> None:
 
 
 def place_beside(node: Node, volume: Node) -> None:
-    """Put a node into the folder, study or patient of the subject hierarchy that holds the volume."""
+    """Put a node that stands nowhere yet into the folder, study or patient of the hierarchy that holds the volume."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
     if hierarchy is None:
         return
     item = hierarchy.GetItemByDataNode(volume)
     parent = hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
     own = hierarchy.GetItemByDataNode(node)
-    if own:
-        hierarchy.SetItemParent(own, parent)
-    else:
+    if not own:
         hierarchy.CreateItem(parent, node)
+    elif hierarchy.GetItemParent(own) == hierarchy.GetSceneItemID():
+        hierarchy.SetItemParent(own, parent)
+
+
+@contextmanager
+def _placed(segmentation: Node | None, volume: Node) -> Iterator[Node]:
+    """The segmentation to fill, or a new one. One that is unused yet comes where the volume is.
+
+    If what happens inside fails, the scene is as it was.
+    """
+    scene = volume.GetScene()
+    made = None
+    if segmentation is None:
+        name = scene.GenerateUniqueName(f"{volume.GetName() or 'Volume'} segmentation")
+        segmentation = made = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    unused = _is_unused(segmentation)
+    try:
+        if made is not None:
+            segmentation.CreateDefaultDisplayNodes()
+        if unused:
+            segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+        yield segmentation
+        if unused:
+            place_beside(segmentation, volume)
+    except BaseException:
+        if made is not None:
+            for display in [made.GetNthDisplayNode(n) for n in range(made.GetNumberOfDisplayNodes())]:
+                scene.RemoveNode(display)
+            scene.RemoveNode(made)
+        elif unused:
+            segmentation.SetAndObserveTransformNodeID(None)
+        raise
+
+
+def _is_unused(segmentation: Node) -> bool:
+    """Whether the segmentation is as a node chooser makes it: nothing in it, and nobody has said where it belongs."""
+    content = segmentation.GetSegmentation()
+    return not (
+        content.GetNumberOfSegments()
+        or content.GetConversionParameter(REFERENCE_GEOMETRY)
+        or segmentation.GetParentTransformNode()
+    )
 
 
 def _affine_in(segmentation: Node, volume: Node, labels: Image) -> np.ndarray:

@@ -22,6 +22,9 @@ ROLE = "MedAI.Statistics"
 SUMMARIES = "MedAISummaries"
 """Attribute of the table that keeps everything the runs told about themselves."""
 
+EARLIER = "MedAIEarlierSummaries"
+"""Attribute of the table that keeps what it said before the last result, for when that is taken back."""
+
 FIGURES = {
     "Volume [ml]": "volume_ml",
     "Surface [mm2]": "surface_mm2",
@@ -59,6 +62,7 @@ def write_statistics(segmentation: Node, summaries: Sequence[Summary]) -> Node:
     modifying = table.StartModify()
     table.SetAndObserveTable(content)
     table.SetUseColumnTitleAsColumnHeader(True)
+    table.SetAttribute(EARLIER, table.GetAttribute(SUMMARIES))
     table.SetAttribute(SUMMARIES, json.dumps([summary.to_json() for summary in summaries]))
     if summaries:
         provenance.to_node(table, provenance.complete(summaries[0].provenance))
@@ -69,8 +73,24 @@ def write_statistics(segmentation: Node, summaries: Sequence[Summary]) -> Node:
 def summaries_of(segmentation: Node) -> tuple[Summary, ...]:
     """What the last run into the segmentation told (timings, volumes, warnings), one per frame; empty if unknown."""
     table = table_of(segmentation)
-    text = table.GetAttribute(SUMMARIES) if table is not None else None
-    return tuple(Summary.from_json(data) for data in json.loads(text or "[]"))
+    return () if table is None else _kept(table, SUMMARIES)
+
+
+def take_back(segmentation: Node) -> None:
+    """After the last result was undone: the figures of the one before, or no table if they are not known."""
+    table = table_of(segmentation)
+    if table is None:
+        return
+    earlier = _kept(table, EARLIER)
+    if earlier:
+        write_statistics(segmentation, earlier)
+        table.RemoveAttribute(EARLIER)
+    else:
+        table.GetScene().RemoveNode(table)
+
+
+def _kept(table: Node, attribute: str) -> tuple[Summary, ...]:
+    return tuple(Summary.from_json(data) for data in json.loads(table.GetAttribute(attribute) or "[]"))
 
 
 def _new_table(segmentation: Node) -> Node:

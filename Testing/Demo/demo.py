@@ -16,7 +16,7 @@ from pathlib import Path
 from skimage.io import imsave
 
 import MedAILib
-from MedAILib.errors import MedAIError, ReadError
+from MedAILib.errors import MedAIError, ReadError, WriteError
 from MedAILib.files import read_image
 
 HERE = Path(__file__).resolve().parent
@@ -43,6 +43,19 @@ def sample() -> Path:
     return path
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder of the results if it is not there.
+
+    Raises:
+        WriteError: that is not possible.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WriteError(f"The folder {path} cannot be made: {reason}. Choose another one with --output.") from error
+
+
 def draw_surfaces(segmentation: Path, picture: Path) -> str:
     """Draw the 3D picture in a process of its own; returns what went wrong, or an empty text."""
     picture.unlink(missing_ok=True)
@@ -67,11 +80,11 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder of the results (made if missing)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
     segmentation, volumes, overlay, scene = (
         options.output / name for name in ("brain.seg.nrrd", "volumes.csv", "overlay.png", "brain3d.png")
     )
     try:
+        make_folder(options.output)
         source = sample()
         print(f"Segmenting {source.name} (ICBM 2009a T1, 1 mm), which nilearn brings along.", flush=True)
         result = MedAILib.segment(

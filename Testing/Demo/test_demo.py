@@ -14,7 +14,7 @@ import demo
 import MedAILib
 import planes
 import system_libraries
-from MedAILib.errors import ReadError
+from MedAILib.errors import ReadError, WriteError
 from MedAILib.files import write_labels
 from MedAILib.image import Image, Kind
 from MedAILib.labels import Code, Label
@@ -104,6 +104,15 @@ def test_without_nilearn_the_demo_says_what_to_install(monkeypatch):
     monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ReadError, match="pip install"):
         demo.sample()
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--output", str(tmp_path / "file" / "demo")])
+    assert demo.main() == WriteError.exit_status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("The demo failed: The folder")
+    assert "Choose another one with --output." in line
 
 
 def test_a_missing_library_is_named_with_its_package(monkeypatch):

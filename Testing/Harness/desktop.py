@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -15,6 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+
+from packaging.requirements import Requirement
 
 import system_libraries
 
@@ -181,7 +184,8 @@ def desktop() -> Desktop:
         "slicer.parameterNodeWrapper",
         {"parameterNodeWrapper": parameters.parameterNodeWrapper, "GuiConnector": parameters.GuiConnector},
     )
-    _module("slicer.packaging", {"load_requirements": _load_requirements, "pip_ensure": lambda *_, **__: None})
+    packaging = {"load_requirements": _load_requirements, "pip_check": _pip_check, "pip_ensure": lambda *_, **__: None}
+    _module("slicer.packaging", packaging)
     slicer.app = Application()
     for name, value in _utilities(here).items():
         setattr(slicer.util, name, value)
@@ -197,9 +201,19 @@ def _module(name: str, contents: dict[str, Any]) -> None:
         setattr(sys.modules[package], short, module)
 
 
-def _load_requirements(path: str) -> list[str]:
+def _load_requirements(path: str | Path) -> list[Requirement]:
     lines = Path(path).read_text(encoding="utf-8").splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _pip_check(wanted: str | Requirement | list[Requirement]) -> bool:
+    if isinstance(wanted, list):
+        return all(map(_pip_check, wanted))
+    wanted = Requirement(str(wanted))
+    try:
+        return importlib.metadata.version(wanted.name) in wanted.specifier
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 class Application:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 import MedAILib
-from MedAILib.errors import ContentError, GeometryError, ModalityError, UsageError
+from MedAILib.errors import ContentError, GeometryError, MedAIError, ModalityError, UsageError
 from MedAILib.image import Image
 from MedAISlicer import console, mrml, tables
 from MRML.nodes import add_transform, add_warp, rotation
@@ -64,22 +66,49 @@ def test_progress_is_told_on_the_console(volume: Any, model: str, capsys: pytest
     assert "% done)" in capsys.readouterr().err
 
 
-def test_the_windows_stay_alive_during_the_run(volume: Any, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import slicer
+@pytest.fixture
+def inside_slicer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes it look as if Slicer itself were running, with what it does at events and at a look at the packages."""
 
+    def enter(process_events: Callable[[], Any], ensure: Callable[[], Any] = lambda: None) -> None:
+        import slicer
+
+        monkeypatch.setattr(slicer, "app", SimpleNamespace(processEvents=process_events), raising=False)
+        monkeypatch.setitem(sys.modules, "MedAISlicer.requirements", SimpleNamespace(ensure=ensure))
+
+    return enter
+
+
+def test_the_windows_stay_alive_during_the_run(volume: Any, model: str, inside_slicer: Callable[..., None]) -> None:
     calls = []
-    monkeypatch.setattr(slicer, "app", SimpleNamespace(processEvents=lambda: calls.append(1)), raising=False)
+    inside_slicer(lambda: calls.append(1))
     console.segment(volume, model, progress=False)
     assert calls
 
 
-def test_a_scene_closed_during_the_run_ends_in_a_sentence(
-    scene: Any, volume: Any, model: str, monkeypatch: pytest.MonkeyPatch
+def test_slicer_is_asked_for_missing_packages_before_the_run(
+    scene: Any, volume: Any, model: str, inside_slicer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import slicer
+    def declined() -> None:
+        raise MedAIError("MedAI needs Python packages that were not installed.")
 
-    close = SimpleNamespace(processEvents=lambda: scene.Clear(False))
-    monkeypatch.setattr(slicer, "app", close, raising=False)
+    monkeypatch.setattr(console, "run_job", lambda *_: pytest.fail("the worker was started"))
+    inside_slicer(lambda: None, declined)
+    nodes = scene.GetNumberOfNodes()
+    with pytest.raises(MedAIError, match="needs Python packages"):
+        MedAILib.segment(volume, model=model)
+    assert scene.GetNumberOfNodes() == nodes
+
+
+def test_files_and_arrays_never_ask_for_packages(model: str, inside_slicer: Callable[..., None]) -> None:
+    inside_slicer(lambda: None, lambda: pytest.fail("the packages were asked for"))
+    assert MedAILib.segment(ball(), model=model, progress=False).summary.found
+
+
+def test_a_scene_closed_during_the_run_ends_in_a_sentence(
+    scene: Any, volume: Any, model: str, inside_slicer: Callable[..., None]
+) -> None:
+    inside_slicer(lambda: scene.Clear(False))
     with pytest.raises(UsageError, match="phantom is no longer in the scene"):
         console.segment(volume, model, progress=False)
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0

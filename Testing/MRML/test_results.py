@@ -67,6 +67,30 @@ def test_a_segmentation_that_a_node_chooser_made_is_shown(scene: Any, volume: An
     assert node.GetDisplayNode().GetVisibility()
 
 
+@pytest.mark.parametrize("add", [add_transform, add_warp], ids=["linear", "not linear"])
+def test_a_segmentation_that_a_node_chooser_made_comes_where_the_volume_is(scene: Any, volume: Any, add: Any) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "patient")
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(volume), patient)
+    moved = add(scene, rotation(20)) if add is add_transform else add(scene)
+    volume.SetAndObserveTransformNodeID(moved.GetID())
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    results.write_segmentation(volume, labels(result()), TABLE, FACTS, node)
+    assert node.GetParentTransformNode() is moved
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == patient
+    node.SetAndObserveTransformNodeID(None)
+    assert np.array_equal(voxels(node, "Thalamus"), result() == 3)
+
+
+def test_an_empty_segmentation_stays_in_the_folder_that_the_user_put_it_into(scene: Any, volume: Any) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "mine")
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), folder)
+    results.write_segmentation(volume, labels(result()), TABLE, FACTS, node)
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == folder
+
+
 def test_where_a_result_comes_from_is_on_the_node_and_on_each_segment(written: Any) -> None:
     for facts in (provenance.of_node(written), *map(provenance.of_segment, segments(written).values())):
         assert facts["MedAI.Model"] == "brain-mr"

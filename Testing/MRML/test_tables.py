@@ -87,6 +87,23 @@ def test_a_table_that_the_user_deleted_is_made_anew(scene: Any, node: Any) -> No
     assert column(tables.write_statistics(node, [summary()]), "Segment") == ["Thalamus"]
 
 
+def test_a_result_that_is_taken_back_leaves_the_figures_of_the_one_before(node: Any) -> None:
+    tables.write_statistics(node, [summary(7.0)])
+    tables.write_statistics(node, [summary(9.0)])
+    tables.take_back(node)
+    assert column(tables.table_of(node), "Mean") == [7.0]
+    assert [kept.found[0].mean for kept in tables.summaries_of(node)] == [7.0]
+
+
+def test_a_result_that_is_taken_back_leaves_no_table_if_it_was_the_first(scene: Any, node: Any) -> None:
+    for _ in range(2):
+        tables.write_statistics(node, [summary()])
+    for _ in range(3):
+        tables.take_back(node)
+    assert tables.table_of(node) is None
+    assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
+
+
 def test_several_frames_are_told_apart(node: Any) -> None:
     table = tables.write_statistics(node, [summary(1.0), summary(2.0)])
     assert column(table, "Frame") == [1, 2]

@@ -12,6 +12,7 @@ import slicer
 from MedAILib.errors import ContentError
 from MedAISlicer import fingerprint, provenance, results, undo
 from MRML.brain import CORNER, FACTS, SHAPE, TABLE, draw, labels, result, segments, snapshot, voxels
+from MRML.nodes import add_transform
 
 
 def test_one_undo_brings_back_what_was_there(volume: Any, written: Any) -> None:
@@ -114,6 +115,25 @@ def test_a_failure_half_way_leaves_the_segmentation_as_it_was(
     assert snapshot(written) == before
     assert provenance.of_node(written) == facts
     assert not written.GetDisableModifiedEvent()
+
+
+def test_a_failure_leaves_a_segmentation_that_a_node_chooser_made_where_it_was(
+    scene: Any, volume: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume.SetAndObserveTransformNodeID(add_transform(scene, np.eye(4)).GetID())
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    nodes = scene.GetNumberOfNodes()
+
+    def fail(*_: Any) -> None:
+        assert node.GetParentTransformNode() is not None
+        raise MemoryError("no memory left")
+
+    monkeypatch.setattr(fingerprint, "write", fail)
+    with pytest.raises(MemoryError):
+        results.write_segmentation(volume, labels(result()), TABLE, FACTS, node)
+    assert scene.GetNumberOfNodes() == nodes
+    assert node.GetParentTransformNode() is None
+    assert not segments(node)
 
 
 def test_a_failure_leaves_no_new_node_behind(scene: Any, volume: Any, monkeypatch: pytest.MonkeyPatch) -> None:

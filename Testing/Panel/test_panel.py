@@ -48,6 +48,22 @@ def test_a_volume_that_is_there_already_is_chosen(desk, models, worker, add_volu
     assert reason(panel) == ""
 
 
+def test_a_label_map_is_not_chosen_and_the_volume_in_the_slice_views_comes_first(desk, models, worker, add_volume):
+    scene = desk.scene.scene
+    labels = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Labels")
+    first, shown = add_volume("First"), add_volume("Shown")
+    labels.SetAndObserveImageData(first.GetImageData())
+    panel = desk.load("MedAI")
+    assert panel.ui.inputSelector.currentNode() is first
+    panel.ui.inputSelector.setCurrentNode(None)
+    for background in (labels, shown):
+        view = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+        view.SetBackgroundVolumeID(background.GetID())
+    desk.leave(panel)
+    desk.enter(panel)
+    assert panel.ui.inputSelector.currentNode() is shown
+
+
 def test_a_volume_without_an_image_disables_apply_and_says_why(desk, panel):
     node = desk.scene.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Hollow")
     panel.ui.inputSelector.setCurrentNode(node)
@@ -59,6 +75,18 @@ def test_the_chosen_model_is_described(panel):
     assert "Dice 0.97 on the balls" in panel.ui.modelSummaryLabel.text
     assert "research only" in panel.ui.modelSummaryLabel.text
     assert "Only for tests." in panel.ui.modelCardText.plainText
+
+
+def test_a_change_of_another_choice_leaves_the_model_card_where_the_user_scrolled_it(panel):
+    from PySide6.QtGui import QTextCursor
+
+    card = panel.ui.modelCardText.qt_object
+    card.moveCursor(QTextCursor.MoveOperation.End)
+    place = card.textCursor().position()
+    panel.ui.modeComboBox.currentIndex = 2
+    assert card.textCursor().position() == place > 0
+    panel._parameterNode.model = "liver-ct"
+    assert "not on this computer" in panel.ui.modelCardText.plainText
 
 
 def test_a_model_that_is_not_here_disables_apply_and_says_why(panel, add_volume):

@@ -93,6 +93,49 @@ def test_another_input_gets_a_segmentation_of_its_own(desk, panel, worker, add_v
     assert len(segmentations(desk)) == 2
 
 
+def test_another_input_stays_chosen_and_lets_go_of_the_output_that_the_panel_chose(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume("First"))
+    begin(desk, panel, worker)
+    worker.finish()
+    until_idle(desk, panel)
+    assert panel.ui.outputSelector.currentNode() is segmentations(desk)[0]
+    second = add_volume("Second")
+    panel.ui.inputSelector.setCurrentNode(second)
+    assert panel.ui.inputSelector.currentNode() is panel._parameterNode.inputVolume is second
+    assert panel.ui.outputSelector.currentNode() is None
+
+
+def test_another_input_leaves_the_output_that_the_user_chose(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume("First"))
+    begin(desk, panel, worker)
+    worker.finish()
+    until_idle(desk, panel)
+    (node,) = segmentations(desk)
+    panel.ui.outputSelector.setCurrentNode(None)
+    panel.ui.outputSelector.setCurrentNode(node)
+    panel.ui.inputSelector.setCurrentNode(add_volume("Second"))
+    assert panel.ui.outputSelector.currentNode() is node
+
+
+@pytest.mark.parametrize("users", [True, False], ids=["by the user", "by the panel"])
+def test_a_scene_that_is_read_while_the_panel_is_open_keeps_its_choices(
+    desk, panel, worker, add_volume, tmp_path, users
+):
+    for name in ("First", "Second"):
+        panel.ui.inputSelector.setCurrentNode(add_volume(name))
+        begin(desk, panel, worker)
+        worker.finish()
+        until_idle(desk, panel)
+    if users:
+        panel.ui.outputSelector.setCurrentNode(segmentations(desk)[0])
+    desk.scene.save(tmp_path / "scene.mrb")
+    desk.scene.load(tmp_path / "scene.mrb")
+    assert panel._parameterNode.inputVolume.GetName() == "Second"
+    chosen = "First segmentation" if users else "Second segmentation"
+    assert panel._parameterNode.outputSegmentation.GetName() == chosen
+    assert panel.ui.outputSelector.currentNode().GetName() == chosen
+
+
 def test_the_run_goes_on_while_another_module_is_open(desk, panel, worker, add_volume):
     panel.ui.inputSelector.setCurrentNode(add_volume())
     begin(desk, panel, worker)
@@ -172,7 +215,22 @@ def test_undo_takes_the_last_result_back_in_one_step(desk, panel, worker, add_vo
     assert names(output) == []
     assert panel.ui.summaryLabel.text == "The last result was taken back."
     assert panel.ui.resultTable.mrmlTableNode() is None
+    assert desk.scene.scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
     assert not panel.ui.undoButton.enabled
+
+
+def test_undo_of_a_second_result_shows_the_first_one_again(desk, panel, worker, add_volume):
+    panel.ui.inputSelector.setCurrentNode(add_volume())
+    for labels in (None, blob(2)):
+        begin(desk, panel, worker)
+        worker.finish(labels)
+        until_idle(desk, panel)
+    assert panel.ui.resultTable.mrmlTableNode().GetNumberOfRows() == 1
+    press(panel.ui.undoButton)
+    (node,) = segmentations(desk)
+    assert names(node) == ["Ball", "Core"]
+    assert panel.ui.resultTable.mrmlTableNode().GetNumberOfRows() == 2
+    assert panel.ui.summaryLabel.text.startswith("The last result was taken back.\nModel tiny 1.0")
 
 
 def test_choosing_an_earlier_segmentation_shows_its_result_again(desk, panel, worker, add_volume):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,22 +31,32 @@ def requirements(desk, monkeypatch):
     """The module, on a computer without torch."""
     from MedAISlicer import requirements
 
-    there = set()
-    monkeypatch.setattr(requirements, "installed", there.__contains__)
-    requirements_and_packages = SimpleNamespace(module=requirements, there=there)
+    versions = {}
+    ask = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name != "torch":
+            return ask(name)
+        if name not in versions:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
-    return requirements_and_packages
+    return SimpleNamespace(module=requirements, versions=versions)
 
 
 def test_without_the_pytorch_extension_the_user_learns_what_to_install(requirements):
     with pytest.raises(requirements.module.RequirementsError, match="Install the extension named PyTorch"):
-        requirements.module.ensure(str(REQUIREMENTS))
+        requirements.module.ensure()
 
 
-def test_torch_is_installed_by_the_extension_after_asking(requirements, monkeypatch):
-    extension = Extension(lambda: requirements.there.add("torch"))
+@pytest.mark.parametrize("before", [{}, {"torch": "2.3.1+cu121"}], ids=["missing", "too old"])
+def test_torch_is_installed_by_the_extension_after_asking(requirements, monkeypatch, before):
+    requirements.versions.update(before)
+    extension = Extension(lambda: requirements.versions.update(torch="2.10.0+cpu"))
     monkeypatch.setitem(sys.modules, "PyTorchUtils", extension)
-    requirements.module.ensure(str(REQUIREMENTS))
+    requirements.module.ensure()
     assert extension.asked == [{"askConfirmation": True, "torchVersionRequirement": ">=2.4"}]
 
 
@@ -56,8 +67,16 @@ def test_torch_that_was_not_installed_is_explained(requirements, monkeypatch, fa
             raise failure
 
     monkeypatch.setitem(sys.modules, "PyTorchUtils", Extension(install))
-    with pytest.raises(requirements.module.RequirementsError, match="Press Apply again"):
-        requirements.module.ensure(str(REQUIREMENTS))
+    with pytest.raises(requirements.module.RequirementsError, match=r"PyTorch >=2\.4 was not installed.*Run again"):
+        requirements.module.ensure()
+
+
+def test_a_torch_that_is_new_enough_is_left_alone(requirements):
+    requirements.versions["torch"] = "2.4.0+cu118"
+    requirements.module.ensure()
+    assert requirements.module.torch_installed()
+    requirements.versions.clear()
+    assert not requirements.module.complete()
 
 
 def test_the_requirements_leave_alone_what_slicer_and_its_extensions_bring():
