@@ -1,4 +1,4 @@
-"""MedAI's backend: segmentation of medical volumes, for Slicer's console, scripts and the shell.
+"""MedAI's backend: segmentation and registration of medical volumes, for Slicer's console, scripts and the shell.
 
 The names below are loaded when first used, so importing the package costs milliseconds and needs neither torch nor
 SimpleITK.
@@ -15,33 +15,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import segment
-    from .batch import segment_many
+    from .api import register, segment
+    from .batch import register_many, segment_many
     from .image import Image
     from .models import find_model, import_model, list_models
+    from .registration.request import Registration
+    from .registration.summary import RegistrationSummary
     from .summary import Segmentation, Summary
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Image",
+    "Registration",
+    "RegistrationSummary",
     "Segmentation",
     "Summary",
     "__version__",
     "find_model",
     "import_model",
     "list_models",
+    "register",
+    "register_many",
     "segment",
     "segment_many",
 ]
 
 _HOME = {
     "Image": "image",
+    "Registration": "registration.request",
+    "RegistrationSummary": "registration.summary",
     "Segmentation": "summary",
     "Summary": "summary",
     "find_model": "models",
     "import_model": "models",
     "list_models": "models",
+    "register": "api",
+    "register_many": "batch",
     "segment": "api",
     "segment_many": "batch",
 }

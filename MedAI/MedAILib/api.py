@@ -1,24 +1,23 @@
-"""The one call that scripts, the shell and Slicer's console use."""
+"""The calls that scripts, the shell and Slicer's console use: one for each task."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .errors import UsageError
 from .image import Image
+from .pairs import PairSources, PairTargets
 from .pipeline.request import TASK, Request, read_answer
 from .progress_line import ProgressLine
+from .sources import PathLike, Source, check_target, load
 from .summary import Segmentation
 
 if TYPE_CHECKING:
-    from .worker import Event
-
-PathLike = str | Path
-Source = PathLike | Image | tuple[np.ndarray, np.ndarray]
+    from .registration.request import Pair, Registration, RegistrationRequest
+    from .worker import Event, Finished
 
 
 def segment(
@@ -84,8 +83,12 @@ def segment_file(
     on_event: Callable[[Event], None] | None = None,
 ) -> Segmentation:
     """:func:`segment` for files and arrays, with the progress events handed to ``on_event``."""
+    from .files.formats import WRITABLE
+    from .files.tables import TABLE_SUFFIXES
+
     request.card()
-    _check_targets(source, output, statistics, overwrite)
+    check_target(output, [source], overwrite, WRITABLE)
+    check_target(statistics, [source], overwrite, TABLE_SUFFIXES)
     image, modality = _load(source)
     result = run_job(image, request.with_modality(modality), device, on_event)
     _write(result, output, statistics, overwrite)
@@ -96,53 +99,175 @@ def run_job(
     image: Image, request: Request, device: str = "auto", on_event: Callable[[Event], None] | None = None
 ) -> Segmentation:
     """Send the image to the shared worker of the device and wait; an interrupt (Ctrl-C) cancels the job first."""
+    finished = _wait(TASK, request.message(image), device, on_event)
+    return read_answer(finished.parameters, finished.arrays, image)
+
+
+def register(
+    fixed: Any,
+    moving: Any,
+    output: Any = None,
+    transform: Any = None,
+    inverse: Any = None,
+    preset: str = "default",
+    kind: str = "deformable",
+    contrast: str = "auto",
+    fixed_mask: Any = None,
+    moving_mask: Any = None,
+    moving_labels: Any = None,
+    warped_labels: Any = None,
+    fixed_labels: Any = None,
+    landmarks: tuple[Any, Any] | None = None,
+    initial: Any = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: bool = True,
+    refine: bool = False,
+    start: str = "auto",
+    jacobian: Any = None,
+    **of_nodes: Any,
+) -> Any:
+    """Bring the moving image onto the fixed one and wait for the result.
+
+    Args:
+        fixed: path of an image file or DICOM folder; an :class:`Image`; an (array (k, j, i), affine 4x4 IJK to RAS
+            mm) pair; or, inside Slicer, a scalar volume node. So for all images below.
+        moving: the image that is brought onto it; any grid.
+        output: path of the moving image on the fixed grid (.nii.gz, .nii, .nrrd, .mha).
+        transform: path of the transform from fixed to moving points, with which ITK and ANTs resample the moving
+            image: .h5 (also .tfm, .txt if linear), or .nii.gz, .nii, .nrrd, .mha for a displacement image.
+        inverse: the same from moving to fixed points.
+        preset: "fast", "default" or "accurate".
+        kind: "rigid", "similarity", "affine" or "deformable" (which begins with an affine one).
+        contrast: "same", "different" (two sequences or modalities), or "auto" to decide from the images.
+        fixed_mask, moving_mask: label maps; only what they mark is compared.
+        moving_labels: label map or segmentation of the moving image.
+        warped_labels: path of the moving labels on the fixed grid.
+        fixed_labels: with them and the moving labels, Dice and HD95 are measured before and after.
+        landmarks: two lists of corresponding points, for the start and to measure: paths of Slicer's .mrk.json or
+            .fcsv or of .csv files, or arrays (n, 3) RAS mm.
+        initial: what to begin with: path of a transform file or 4x4 matrix, fixed to moving points.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        overwrite: replace files that exist.
+        progress: show stage, percentage and remaining time on the error stream.
+        refine: optimize a network on this pair afterwards (deformable only).
+        start: "given" begins at the initial transform, or without one where the headers put the images, and looks only
+            nearby; "auto" searches all positions unless an initial transform is given.
+        jacobian: path of the map of local volume change.
+        of_nodes: for volume nodes only, further arguments of :func:`MedAISlicer.console.register`.
+
+    Returns:
+        :class:`MedAILib.registration.request.Registration`: transform, inverse and summary; the images that a path was
+        given for, or without any path the warped image (and labels). For volume nodes what
+        :func:`MedAISlicer.console.register` returns; the paths above are nodes then.
+
+    Raises:
+        MedAIError: each failure has its own subclass, see :mod:`MedAILib.errors`. Nothing is written then.
+
+    Example:
+        >>> import MedAILib
+        >>> result = MedAILib.register("ct.nii.gz", "mr.nii.gz", output="mr_on_ct.nii.gz")  # doctest: +SKIP
+        >>> result.transform.points([[0.0, 0.0, 0.0]])  # doctest: +SKIP
+    """
+    from .registration.request import RegistrationRequest
+
+    fixed_points, moving_points = _both(landmarks)
+    if hasattr(fixed, "IsA") or hasattr(moving, "IsA"):
+        from MedAISlicer import console
+
+        return console.register(
+            fixed,
+            moving,
+            output=output,
+            transform=transform,
+            inverse=inverse,
+            preset=preset,
+            kind=kind,
+            contrast=contrast,
+            fixed_mask=fixed_mask,
+            moving_mask=moving_mask,
+            moving_labels=moving_labels,
+            warped_labels=warped_labels,
+            fixed_labels=fixed_labels,
+            landmarks=landmarks,
+            initial=initial,
+            device=device,
+            progress=progress,
+            refine=refine,
+            start=start,
+            jacobian=jacobian,
+            **of_nodes,
+        )
+    if of_nodes:
+        raise UsageError(f"{', '.join(of_nodes)}: these arguments are for volume nodes.")
+    request = RegistrationRequest(kind, preset, contrast, start, refine)
+    sources = PairSources(
+        fixed, moving, fixed_mask, moving_mask, fixed_labels, moving_labels, fixed_points, moving_points, initial
+    )
+    targets = PairTargets(output, transform, inverse, warped_labels, jacobian)
+    with ProgressLine(progress) as line:
+        return register_files(sources, request, targets, device, overwrite, line.event)
+
+
+def register_files(
+    sources: PairSources,
+    request: RegistrationRequest,
+    targets: PairTargets,
+    device: str = "auto",
+    overwrite: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+) -> Registration:
+    """:func:`register` for files and arrays, with the progress events handed to ``on_event``."""
+    targets.check(sources, request.deformable, overwrite)
+    loaded = sources.load()
+    wanted = targets.outputs
+    if not targets.all:
+        wanted = ("warped", "warped_labels") if loaded.pair.moving_labels is not None else ("warped",)
+    result = run_registration(loaded.pair, replace(request, outputs=wanted), device, on_event)
+    targets.write(result, loaded, overwrite)
+    return result
+
+
+def run_registration(
+    pair: Pair,
+    request: RegistrationRequest,
+    device: str = "auto",
+    on_event: Callable[[Event], None] | None = None,
+) -> Registration:
+    """Send the pair to the shared worker of the device and wait; an interrupt (Ctrl-C) cancels the job first."""
+    from .registration import request as registration
+
+    finished = _wait(registration.TASK, request.message(pair), device, on_event)
+    return registration.read_answer(finished.parameters, finished.arrays, pair)
+
+
+def _wait(
+    task: str,
+    message: tuple[dict[str, Any], dict[str, Any]],
+    device: str,
+    on_event: Callable[[Event], None] | None,
+) -> Finished:
     from .worker import shared_worker
 
-    job = shared_worker(device).submit(TASK, *request.message(image))
-    finished = job.wait(on_event)
-    return read_answer(finished.parameters, finished.arrays, image)
+    return shared_worker(device).submit(task, *message).wait(on_event)
+
+
+def _both(landmarks: tuple[Any, Any] | None) -> tuple[Any, Any]:
+    if landmarks is None:
+        return None, None
+    try:
+        fixed, moving = landmarks
+    except (TypeError, ValueError):
+        raise UsageError("Landmarks are given as two lists or files: (fixed, moving).") from None
+    return fixed, moving
 
 
 def _load(source: Source) -> tuple[Image, str | None]:
     """The image, and its modality as far as its file tells."""
-    from .files import read_image
     from .files.modality import read_modality
 
-    if isinstance(source, Image):
-        return source, None
-    if isinstance(source, tuple):
-        try:
-            array, affine = source
-            return Image(np.asarray(array), np.asarray(affine, float), "the array"), None
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"A volume is given as (array (k, j, i), affine 4x4): {error}.") from error
-    if not isinstance(source, (str, Path)):
-        raise UsageError(
-            f"A volume is a path, an Image, an (array, affine) pair or a node, not {type(source).__name__}."
-        )
-    return read_image(source), read_modality(source)
-
-
-def _check_targets(source: Source, output: PathLike | None, statistics: PathLike | None, overwrite: bool) -> None:
-    """Before any work: the results can be written, and none would replace the input."""
-    from .files import check_writable
-    from .files.formats import WRITABLE
-    from .files.tables import TABLE_SUFFIXES
-
-    for target, suffixes in ((output, WRITABLE), (statistics, TABLE_SUFFIXES)):
-        if target is None:
-            continue
-        path = Path(target)
-        if isinstance(source, (str, Path)) and _is_same(path, Path(source)):
-            raise UsageError(f"{path}: the result would replace the input. Choose another name.")
-        check_writable(path, overwrite, suffixes)
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:  # one is not there, or hidden, which reading or writing it will tell
-        return False
+    image = load(source)
+    return image, read_modality(source) if isinstance(source, (str, Path)) else None
 
 
 def _write(result: Segmentation, output: PathLike | None, statistics: PathLike | None, overwrite: bool) -> None:

@@ -17,8 +17,8 @@ HUGE = 1e30
 Warnings = tuple[tuple[str, str], ...]
 
 
-def check_grid(image: Image) -> None:
-    """Refuse a grid on which no 3D method makes sense.
+def check_grid(image: Image, slice_allowed: bool = False) -> None:
+    """Refuse a grid on which no 3D method makes sense; a method may be able to do with one slice.
 
     Raises:
         GeometryError: one slice, one voxel, sheared or singular affine, spacing below 0.01 mm or above 20 mm.
@@ -26,7 +26,7 @@ def check_grid(image: Image) -> None:
     check_affine(image.affine, image.name)
     if image.shape == (1, 1, 1):
         raise GeometryError(f"{image.name} has a single voxel. Choose a three-dimensional volume.")
-    if min(image.shape) == 1:
+    if min(image.shape) == 1 and not (slice_allowed and sorted(image.shape)[1] > 1):
         k, j, i = image.shape
         raise GeometryError(
             f"{image.name} is a single slice ({i} x {j} x {k} voxels). Choose a three-dimensional volume."
@@ -44,11 +44,12 @@ def check_grid(image: Image) -> None:
         )
 
 
-def check_scalar_volume(image: Image) -> tuple[Image, Warnings]:
+def check_scalar_volume(image: Image, slice_allowed: bool = False) -> tuple[Image, Warnings]:
     """Refuse what cannot be used, repair what can.
 
     Args:
         image: as read; any real number type.
+        slice_allowed: one slice is enough.
 
     Returns:
         The image (the same object if nothing had to be repaired) and warnings as (code, sentence) pairs. Values that
@@ -67,12 +68,13 @@ def check_scalar_volume(image: Image) -> tuple[Image, Warnings]:
         )
     if array.dtype.kind not in "iufb":
         raise ContentError(f"{image.name} holds {array.dtype} values; a volume of real numbers is needed.")
-    check_grid(image)
+    check_grid(image, slice_allowed)
     warnings: Warnings = ()
     with np.errstate(invalid="ignore"):
         low, high = array.min(), array.max()
-    if array.dtype.kind == "f" and not (abs(low) < HUGE and abs(high) < HUGE):
-        usable = np.abs(array) < HUGE
+    limit = min(HUGE, float(np.finfo(array.dtype).max)) if array.dtype.kind == "f" else HUGE
+    if array.dtype.kind == "f" and not (abs(low) <= limit and abs(high) <= limit):
+        usable = np.abs(array) <= limit
         count = int(array.size - np.count_nonzero(usable))
         if count == array.size:
             raise ContentError(f"{image.name} has no finite value: every voxel is NaN or infinite.")

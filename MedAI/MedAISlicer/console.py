@@ -1,18 +1,27 @@
-"""``MedAILib.segment`` for volume nodes: for Slicer's Python console and for scripts."""
+"""``MedAILib.segment`` and ``MedAILib.register`` for nodes: for Slicer's Python console and for scripts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import slicer
 
 from MedAILib.api import run_job
+from MedAILib.errors import MedAIError, UsageError
 from MedAILib.pipeline.request import Request
 from MedAILib.progress_line import ProgressLine
+from MedAILib.registration.request import RegistrationRequest
 from MedAILib.worker import Event
+from MedAILib.worker.events import Finished, Warned
 
 from . import mrml, results, tables
 from .modality import modality_of
+from .registration.inputs import Inputs, as_mask
+from .registration.outputs import Outputs, Target
+from .registration.results import Result
+from .registration.run import RegistrationRun
 
 Node = Any
 
@@ -51,11 +60,7 @@ def segment(
     if output is not None:
         results.check_output(output)
     results.check_in_scene(volume)
-    if _application() is not None:
-        # Where slicer-core is used without Slicer, whoever installed it has installed the rest too.
-        from .requirements import ensure
-
-        ensure()
+    _ensure_packages()
     image = mrml.image_from_node(volume)
     request = Request(model, modality or modality_of(volume), force, mode)
     with ProgressLine(progress) as line:
@@ -64,6 +69,110 @@ def segment(
     node = results.write_segmentation(volume, result.labels, summary.table, summary.provenance, output)
     tables.write_statistics(node, [summary])
     return node
+
+
+def register(
+    fixed: Node,
+    moving: Node,
+    output: Node | bool | None = None,
+    transform: Node | bool | None = None,
+    inverse: Node | bool | None = None,
+    preset: str = "default",
+    kind: str = "deformable",
+    contrast: str = "auto",
+    fixed_mask: Any = None,
+    moving_mask: Any = None,
+    moving_labels: Node | None = None,
+    warped_labels: bool | None = None,
+    fixed_labels: Node | None = None,
+    landmarks: tuple[Node, Node] | None = None,
+    initial: Node | None = None,
+    device: str = "auto",
+    *,
+    progress: bool = True,
+    refine: bool = False,
+    start: str = "auto",
+    jacobian: Node | bool | None = None,
+    carry: Sequence[Node] = (),
+    own_voxels: bool = False,
+) -> Result:
+    """Register a volume node to another one and wait; the windows stay alive meanwhile.
+
+    Args:
+        fixed: scalar volume node that stays where it is.
+        moving: scalar volume node, or a sequence of them, every frame of which is registered.
+        output: volume node that receives the moving volume in the place of the fixed one; None or True for a new one,
+            False for none.
+        transform: transform node that receives fixed to moving ("from parent"); None or True for a new one, False for
+            none.
+        inverse: the same for the other direction, and none by default.
+        preset, kind, contrast, refine, start: as in :func:`MedAILib.register`.
+        fixed_mask, moving_mask: (segmentation node, segment ID), a segmentation node with one segment, or a label map
+            volume node.
+        moving_labels, fixed_labels: segmentation or label map volume nodes; structures of the same name are compared.
+        warped_labels: True for a copy of the moving labels in the place of the fixed volume.
+        landmarks: two markups nodes with corresponding points, fixed and moving.
+        initial: transform node under which the moving volume is taken to stand.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        progress: tell stages and warnings on the console.
+        jacobian: volume node that receives the local change of volume; True for a new one, none by default.
+        carry: nodes of which copies are brought into the place of the fixed volume.
+        own_voxels: registered volumes keep their own voxels instead of getting those of the fixed volume.
+
+    Returns:
+        The nodes (``transform``, ``inverse``, ``volume``, ``jacobian``, ``carried``, the quality ``table``) and the
+        ``summaries`` with all figures.
+
+    Raises:
+        MedAIError: each failure has its own subclass, see :mod:`MedAILib.errors`. The scene is as it was then.
+        RequirementsError: a Python package is missing, and was not installed when Slicer offered it.
+    """
+    fixed_points, moving_points = landmarks or (None, None)
+    nodes = (fixed, moving, moving_labels, fixed_labels, fixed_points, moving_points, initial, *carry)
+    if any(node is not None and not hasattr(node, "IsA") for node in nodes):
+        raise UsageError("Nodes can only be registered with nodes; files and arrays only with files and arrays.")
+    inputs = Inputs(
+        fixed,
+        moving,
+        initial,
+        as_mask(fixed_mask),
+        as_mask(moving_mask),
+        fixed_points,
+        moving_points,
+        fixed_labels,
+        moving_labels,
+    )
+    copies = [*carry, *([moving_labels] if warped_labels and moving_labels is not None else [])]
+    outputs = Outputs(
+        Target.of(transform, True),
+        Target.of(inverse, False),
+        Target.of(output, True),
+        Target.of(jacobian, False),
+        own_voxels,
+        tuple(copies),
+    )
+    request = RegistrationRequest(kind, preset, contrast, start, refine)
+    run = RegistrationRun(inputs, outputs, request, device)
+    _ensure_packages()
+    finished: list[Finished | None] = []
+    for index in range(run.count):
+        with ProgressLine(progress, f"Frame {index + 1} of {run.count}: " if run.count > 1 else "") as line:
+            try:
+                finished.append(run.submit(index).wait(partial(_show, line)))
+            except MedAIError as error:
+                if not run.skippable(index, error) or (index + 1 == run.count and not any(finished)):
+                    raise
+                line.event(Warned(error.code, str(error)))
+                finished.append(None)
+    return run.write(finished)
+
+
+def _ensure_packages() -> None:
+    if _application() is not None:
+        # Where slicer-core is used without Slicer, whoever installed it has installed the rest too.
+        from .requirements import ensure
+
+        ensure()
 
 
 def _show(line: ProgressLine, event: Event) -> None:

@@ -65,8 +65,10 @@ def text(pairs: Mapping[str, str]) -> str:
     """One line for people, e.g. ``brain-mr 1.0 on cpu float32, 12.3 s, 2026-11-20T18:00:00+00:00``."""
     get = {key: pairs.get(PREFIX + key, "") for key in KEYS}
     model = " ".join(part for part in (get["Model"], get["ModelVersion"]) if part)
-    if not model:
+    registration = pairs.get(f"{PREFIX}Registration", "")
+    what = model or (f"registration ({registration})" if registration else "")
+    if not what:
         return ""
-    place = f"{model} on {get['Device']}" if get["Device"] else model
+    place = f"{what} on {get['Device']}" if get["Device"] else what
     seconds = f"{get['Seconds']} s" if get["Seconds"] else ""
     return ", ".join(part for part in (place, seconds, get["Time"]) if part)

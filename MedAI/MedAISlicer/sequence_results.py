@@ -35,7 +35,7 @@ def write_sequence(sequence: Node, answers: Sequence[Segmentation | None]) -> No
     browser = browser_of(sequence)
     selected = browser.GetSelectedItemNumber() if browser is not None else 0
     try:
-        browser = browser or _new_browser(sequence)
+        browser = browser or new_browser(sequence)
         return _write(browser, sequence, answers)
     except BaseException:
         added = [scene.GetNthNode(number) for number in range(scene.GetNumberOfNodes())]
@@ -44,7 +44,7 @@ def write_sequence(sequence: Node, answers: Sequence[Segmentation | None]) -> No
                 scene.RemoveNode(node)
         raise
     finally:
-        _show(browser, selected)
+        show_item(browser, selected)
 
 
 def _write(browser: Node, volumes: Node, answers: Sequence[Segmentation | None]) -> Node:
@@ -56,7 +56,7 @@ def _write(browser: Node, volumes: Node, answers: Sequence[Segmentation | None])
     shown = None
     for number, answer in enumerate(answers):
         # The proxy volume has the frame's own geometry while the frame is selected.
-        _show(browser, number)
+        show_item(browser, number)
         item = slicer.vtkMRMLSegmentationNode()
         if answer is not None:
             summary = answer.summary
@@ -77,16 +77,17 @@ def _write(browser: Node, volumes: Node, answers: Sequence[Segmentation | None])
     return browser.GetProxyNode(frames)
 
 
-def _new_browser(sequence: Node) -> Node:
+def new_browser(sequence: Node) -> Node:
     """A browser for a sequence that nothing plays yet, with the volume node that shows its current frame."""
     scene = sequence.GetScene()
     browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", scene.GenerateUniqueName(sequence.GetName()))
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    _show(browser, 0)
+    show_item(browser, 0)
     return browser
 
 
-def _show(browser: Node | None, number: int) -> None:
+def show_item(browser: Node | None, number: int) -> None:
+    """Let the browser show an item, by number from 0; nothing without a browser."""
     if browser is not None and browser.GetScene() is not None:
         browser.SetSelectedItemNumber(number)
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)

@@ -34,6 +34,7 @@ UTILITIES = (
     "showStatusMessage",
     "modulePath",
     "reloadScriptedModule",
+    "resetSliceViews",
 )
 """What of ``slicer.util`` needs the desktop; the rest is slicer-core's own."""
 
@@ -277,5 +278,6 @@ def _utilities(here: Desktop) -> dict[str, Any]:
         lambda text, *_: here.status.append(text),
         lambda name: str(module_path(name)),
         reload,
+        lambda *_: None,
     )
     return dict(zip(UTILITIES, replacements, strict=True))

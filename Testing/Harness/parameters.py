@@ -72,6 +72,29 @@ class _Nodes(GuiConnector):
         self._widget.setCurrentNode(value)
 
 
+class _Check(GuiConnector):
+    def __init__(self, widget: Any) -> None:
+        super().__init__()
+        self._widget = widget
+
+    def _connect(self) -> None:
+        self._widget.stateChanged.connect(self.changed)
+
+    def _disconnect(self) -> None:
+        self._widget.stateChanged.disconnect(self.changed)
+
+    def read(self) -> bool:
+        return bool(self._widget.checked)
+
+    def write(self, value: bool) -> None:
+        self._widget.checked = value
+
+
+def _listed_classes(kind: Any) -> list[Any]:
+    """The node classes of a hint ``list[node class]``; empty for another type."""
+    return _node_classes(typing.get_args(kind)[0]) if typing.get_origin(kind) is list else []
+
+
 def _node_classes(kind: Any) -> list[Any]:
     """The node classes of a hint: a class, or a union of classes and None; empty for another type."""
     parts = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
@@ -84,6 +107,8 @@ def _connector(widget: Any, kind: Any) -> GuiConnector:
         return _Nodes(widget, nodes)
     if type(widget) is pythonqt.QComboBox and isinstance(kind, type) and issubclass(kind, enum.Enum):
         return _Choices(widget, kind)
+    if type(widget) is pythonqt.QCheckBox and kind is bool:
+        return _Check(widget)
     raise RuntimeError(f"Unable to create GUI connector from datatype '{kind}' to widget type '{type(widget)}'.")
 
 
@@ -106,13 +131,26 @@ class _Wrapper:
         kind = self.allParameters[name]
         if _node_classes(kind):
             return self.parameterNode.GetNodeReference(name)
+        if _listed_classes(kind):
+            count = self.parameterNode.GetNumberOfNodeReferences(name)
+            return [self.parameterNode.GetNthNodeReference(name, number) for number in range(count)]
         text = self.parameterNode.GetParameter(name)
+        if kind is bool:
+            return text == "True"
         return kind[text] if issubclass(kind, enum.Enum) else text
 
     def setValue(self, name: str, value: Any) -> None:
         kind = self.allParameters[name]
         if _node_classes(kind):
             self.parameterNode.SetNodeReferenceID(name, value.GetID() if value is not None else None)
+        elif _listed_classes(kind):
+            was = self.parameterNode.StartModify()
+            self.parameterNode.RemoveNodeReferenceIDs(name)
+            for node in value:
+                self.parameterNode.AddNodeReferenceID(name, node.GetID())
+            self.parameterNode.EndModify(was)
+        elif kind is bool:
+            self.parameterNode.SetParameter(name, str(bool(value)))
         elif issubclass(kind, enum.Enum):
             self.parameterNode.SetParameter(name, value.name)
         else:
@@ -168,6 +206,12 @@ class _Wrapper:
         self.parameterNode.EndModify(was)
 
 
+def _default(kind: Any) -> Any:
+    if _node_classes(kind) or _listed_classes(kind):
+        return None
+    return kind() if kind in (str, bool) else next(iter(kind))
+
+
 def _property(name: str) -> property:
     return property(lambda self: self.getValue(name), lambda self, value: self.setValue(name, value))
 
@@ -177,8 +221,5 @@ def parameterNodeWrapper(cls: type) -> type:
     hints = typing.get_type_hints(cls)
     body: dict[str, Any] = {name: _property(name) for name in hints}
     body["allParameters"] = hints
-    body["defaults"] = {
-        name: getattr(cls, name, None if _node_classes(kind) else "" if kind is str else next(iter(kind)))
-        for name, kind in hints.items()
-    }
+    body["defaults"] = {name: getattr(cls, name, _default(kind)) for name, kind in hints.items()}
     return type(cls.__name__, (_Wrapper,), body)

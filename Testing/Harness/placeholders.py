@@ -130,6 +130,7 @@ class qMRMLNodeComboBox(QWidget):
         self._observers: list[int] = []
         self._ids: list[str] = []
         self._current = ""
+        self._wanted_attributes: list[str] = []
         self._values: dict[str, Any] = {"nodeTypes": [], "showChildNodeTypes": True, "noneEnabled": False}
         self._box = QComboBox(self)
         self._box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -170,6 +171,10 @@ class qMRMLNodeComboBox(QWidget):
     def currentNode(self) -> Any:
         return self._scene.GetNodeByID(self._current) if self._scene is not None and self._current else None
 
+    def addAttribute(self, node_type: str, name: str) -> None:
+        self._wanted_attributes.append(name)
+        self._refresh()
+
     def nodeCount(self) -> int:
         return len([node_id for node_id in self._ids if node_id])
 
@@ -191,6 +196,7 @@ class qMRMLNodeComboBox(QWidget):
             node
             for node in nodes
             if not node.GetHideFromEditors()
+            and all(node.GetAttribute(name) is not None for name in self._wanted_attributes)
             and any(node.IsA(kind) if children else node.GetClassName() == kind for kind in types)
         ]
 
@@ -208,6 +214,92 @@ class qMRMLNodeComboBox(QWidget):
         self._box.setCurrentIndex(self._ids.index(self._current))
         if self._current != before:
             self.currentNodeChanged.emit(self.currentNode())
+
+
+class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
+    """A chooser of several nodes; what is checked is a property of the nodes, as in Slicer."""
+
+    checkedNodesChanged = Signal()
+
+    def checkedNodes(self) -> list[Any]:
+        return [node for node in self._listed() if node.GetSelected()]
+
+    def uncheckedNodes(self) -> list[Any]:
+        return [node for node in self._listed() if not node.GetSelected()]
+
+    def check(self, node: Any) -> None:
+        self._set(node, True)
+
+    def uncheck(self, node: Any) -> None:
+        self._set(node, False)
+
+    def _set(self, node: Any, checked: bool) -> None:
+        if bool(node.GetSelected()) != checked:
+            node.SetSelected(checked)
+            self._refresh()
+            self.checkedNodesChanged.emit()
+
+    def _refresh(self, wanted: str | None = None) -> None:
+        names = [node.GetName() or "" for node in self.checkedNodes()]
+        self._box.clear()
+        self._box.addItem(", ".join(names) or "None")
+
+
+class qMRMLSegmentSelectorWidget(QWidget):
+    """A chooser of a segmentation and of one of its segments."""
+
+    mrmlSceneChanged = Signal(object)
+    currentNodeChanged = Signal(object)
+    currentSegmentChanged = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._segment = ""
+        self._nodes = qMRMLNodeComboBox(self)
+        self._nodes.nodeTypes, self._nodes.noneEnabled = ["vtkMRMLSegmentationNode"], True
+        self._segments = QComboBox(self)
+        self._segments.activated.connect(lambda row: self.setCurrentSegmentID(["", *self.segmentIDs()][row]))
+        self._nodes.currentNodeChanged.connect(self._changed)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._nodes)
+        layout.addWidget(self._segments)
+        self._fill()
+
+    noneEnabled = Property(bool, lambda self: True, lambda self, value: None)
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self._nodes.setMRMLScene(scene)
+
+    def currentNode(self) -> Any:
+        return self._nodes.currentNode()
+
+    def setCurrentNode(self, node: Any) -> None:
+        self._nodes.setCurrentNode(node)
+
+    def segmentIDs(self) -> list[str]:
+        node = self.currentNode()
+        return list(node.GetSegmentation().GetSegmentIDs()) if node is not None else []
+
+    def currentSegmentID(self) -> str:
+        return self._segment
+
+    def setCurrentSegmentID(self, segment_id: str) -> None:
+        if segment_id != self._segment:
+            self._segment = segment_id
+            self._fill()
+            self.currentSegmentChanged.emit(segment_id)
+
+    def _changed(self, node: Any) -> None:
+        self._segment = ""
+        self._fill()
+        self.currentNodeChanged.emit(node)
+
+    def _fill(self) -> None:
+        ids, node = self.segmentIDs(), self.currentNode()
+        self._segments.clear()
+        self._segments.addItems(["None", *(node.GetSegmentation().GetSegment(one).GetName() for one in ids)])
+        self._segments.setCurrentIndex(ids.index(self._segment) + 1 if self._segment in ids else 0)
 
 
 class qMRMLTableView(QTableView):
@@ -240,4 +332,11 @@ class qMRMLTableView(QTableView):
         return self._node
 
 
-PLACEHOLDERS = (qMRMLWidget, ctkCollapsibleButton, qMRMLNodeComboBox, qMRMLTableView)
+PLACEHOLDERS = (
+    qMRMLWidget,
+    ctkCollapsibleButton,
+    qMRMLNodeComboBox,
+    qMRMLCheckableNodeComboBox,
+    qMRMLSegmentSelectorWidget,
+    qMRMLTableView,
+)

@@ -161,6 +161,20 @@ class QPushButton(QWidget):
     signals = ("clicked", "toggled")
 
 
+class QCheckBox(QWidget):
+    made_of = QtWidgets.QCheckBox
+    properties = ("text", "checked")
+    methods = ("click",)
+    signals = ("clicked", "toggled", "stateChanged")
+
+
+class QSlider(QWidget):
+    made_of = QtWidgets.QSlider
+    properties = ("minimum", "maximum", "value", "orientation")
+    methods = ("setValue",)
+    signals = ("valueChanged",)
+
+
 class QComboBox(QWidget):
     made_of = QtWidgets.QComboBox
     properties = ("count", "currentText", "currentIndex", "currentData")
@@ -216,8 +230,21 @@ class qMRMLNodeComboBox(QWidget):
         "showChildNodeTypes",
         "selectNodeUponCreation",
     )
-    methods = ("setMRMLScene", "mrmlScene", "currentNode", "setCurrentNode", "addNode", "nodeCount")
+    methods = ("setMRMLScene", "mrmlScene", "currentNode", "setCurrentNode", "addNode", "addAttribute", "nodeCount")
     signals = ("currentNodeChanged",)
+
+
+class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
+    made_of = placeholders.qMRMLCheckableNodeComboBox
+    methods = ("checkedNodes", "uncheckedNodes", "check", "uncheck")
+    signals = ("checkedNodesChanged",)
+
+
+class qMRMLSegmentSelectorWidget(QWidget):
+    made_of = placeholders.qMRMLSegmentSelectorWidget
+    properties = ("noneEnabled",)
+    methods = ("setMRMLScene", "currentNode", "setCurrentNode", "currentSegmentID", "setCurrentSegmentID", "segmentIDs")
+    signals = ("currentNodeChanged", "currentSegmentChanged")
 
 
 class qMRMLTableView(QWidget):
@@ -225,7 +252,19 @@ class qMRMLTableView(QWidget):
     methods = ("setMRMLScene", "setMRMLTableNode", "mrmlTableNode", "resizeColumnsToContents")
 
 
-QT = (QObject, QWidget, QLabel, QPushButton, QComboBox, QPlainTextEdit, QProgressBar, QTimer, QVBoxLayout)
+QT = (
+    QObject,
+    QWidget,
+    QLabel,
+    QPushButton,
+    QCheckBox,
+    QSlider,
+    QComboBox,
+    QPlainTextEdit,
+    QProgressBar,
+    QTimer,
+    QVBoxLayout,
+)
 CTK = (ctkCollapsibleButton,)
-SLICER = (qMRMLWidget, qMRMLNodeComboBox, qMRMLTableView)
+SLICER = (qMRMLWidget, qMRMLNodeComboBox, qMRMLCheckableNodeComboBox, qMRMLSegmentSelectorWidget, qMRMLTableView)
 CLASSES = {cls.__name__: cls for cls in (*QT, *CTK, *SLICER)}

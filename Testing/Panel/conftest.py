@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from Harness import desktop, missing
 
 MATRIX = np.diag([1.0, 1.5, 2.0, 1.0])
 SHAPE = (6, 7, 8)
+OWN = ("MedAILib", "MedAISlicer")
 NOTHING: Mapping = MappingProxyType({})
 
 
@@ -25,6 +27,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if Path(__file__).parent in item.path.parents and "desk" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def same_modules() -> Iterator[None]:
+    """A test that reloads a module leaves the next one with the classes that it began with."""
+    before = {name: module for name, module in sys.modules.items() if name.split(".")[0] in OWN}
+    yield
+    now = {name: module for name, module in sys.modules.items() if name.split(".")[0] in OWN}
+    if any(now.get(name) is not module for name, module in before.items()):
+        for name in now:
+            del sys.modules[name]
+        sys.modules.update(before)
 
 
 @pytest.fixture
@@ -144,6 +158,12 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> ScriptedWorker:
 
     monkeypatch.setattr(MedAILib.worker.client, "shared_worker", fresh)
     return fresh
+
+
+@pytest.fixture
+def registration(desk: Any, worker: ScriptedWorker) -> Any:
+    """The open MedAI Registration panel."""
+    return desk.load("MedAIRegistration")
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Saves pictures of the three panels: ``python Testing/Panel/pictures.py [FOLDER] [--image HEAD.nii.gz]``.
 
-The MedAI panel is shown after a run on the image, by default the demo's, where that and a model are there.
+The MedAI panel is shown after a run on the image, by default the demo's, where that and a model are there. The MedAI
+Registration panel is shown after a run on the same image and a copy of it that was moved, warped and given another
+contrast; beside it what its comparison buttons show is saved.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "MedAI"), str(REPOSITORY / "Testing")]
 
 WIDTH = 500
+VIEWS = "registration_views.png"
 NAMES = {"MedAI": "panel.png", "MedAIRegistration": "panel_registration.png", "MedAISuperRes": "panel_superres.png"}
 
 
@@ -37,6 +40,8 @@ def main(arguments: list[str]) -> int:
         image = options.image or _demo_image()
         if module == "MedAI" and image:
             _run(here, widget, image)
+        if module == "MedAIRegistration" and image:
+            _register(here, widget, image, options.folder / VIEWS)
         here.picture(widget, options.folder / name, WIDTH)
         print(options.folder / name)
     for widget in list(here.widgets.values()):
@@ -72,6 +77,37 @@ def _run(here: Any, panel: Any, path: Path) -> None:
     here.wait(lambda: panel.ui.applyButton.text == "Apply", 600)
     for kind, text in here.messages:
         print(f"{kind}: {text}")
+
+
+def _register(here: Any, panel: Any, path: Path, views: Path) -> None:
+    """Register a moved, warped and re-contrasted copy of an image to it, and save the quality view."""
+    import slicer
+    from skimage.io import imsave
+
+    from Demo.moved_copy import moved_copy
+    from MedAILib.files import read_image
+    from MedAISlicer import mrml
+    from MedAISlicer.registration import quality
+    from Panel.quality_view import quality_view
+
+    image = read_image(path)
+    copy, _truth = moved_copy(image)
+    fixed, moving = (mrml.volume_from_image(slicer.mrmlScene, one) for one in (image, copy))
+    fixed.SetName("template")
+    panel.ui.fixedSelector.setCurrentNode(fixed)
+    panel.ui.movingSelector.setCurrentNode(moving)
+    panel.ui.jacobianCheckBox.click()
+    panel.ui.applyButton.click()
+    here.wait(lambda: panel.ui.applyButton.text == "Apply", 1200)
+    for kind, text in here.messages:
+        print(f"{kind}: {text}")
+    table = panel.ui.resultSelector.currentNode()
+    if table is None:
+        return
+    transform = mrml.transform_from_node(quality.referred(table, quality.TRANSFORM), image)
+    jacobian = mrml.image_from_node(quality.referred(table, quality.JACOBIAN))
+    imsave(views, quality_view(image, copy, transform, jacobian), check_contrast=False)
+    print(views)
 
 
 if __name__ == "__main__":

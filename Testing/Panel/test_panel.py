@@ -331,7 +331,7 @@ def test_reload_takes_all_parts_anew_and_stops_the_run(desk, panel, worker, add_
     assert desk.messages == []
 
 
-@pytest.mark.parametrize("name", ["MedAIRegistration", "MedAISuperRes"])
+@pytest.mark.parametrize("name", ["MedAISuperRes"])
 def test_a_module_without_its_method_says_so_and_has_no_button(desk, name):
     from Harness import pythonqt
 

@@ -46,6 +46,11 @@ def known(cls: str, kind: str) -> set[str]:
     return {name for d in (of_class, of_widget) for name in d.get(kind, [])}
 
 
+def classes_of_widgets() -> dict[tuple[Any, str], str]:
+    """(.ui file, name of the widget) to its class."""
+    return {(path, widget.name): widget.cls for path in ui_files.UI_FILES for widget in ui_files.widgets(path)}
+
+
 def test_the_top_widget_is_a_scene_widget_named_like_its_module(path):
     top = ui_files.widgets(path)[0]
     assert (top.cls, top.name) == ("qMRMLWidget", path.stem)
@@ -59,7 +64,7 @@ def test_names_are_unique_and_python_can_say_them(path):
 
 def test_every_parameter_name_is_a_parameter(path):
     named = {widget.properties.get("SlicerParameterName") for widget in ui_files.widgets(path)} - {None}
-    assert named <= ui_files.parameter_names()
+    assert named <= ui_files.parameter_names(path)
 
 
 def test_every_scene_widget_hears_of_the_scene(path):
@@ -86,10 +91,10 @@ def test_no_panel_has_a_style_of_its_own(path):
 
 
 def test_the_code_touches_only_widgets_that_the_panel_has():
-    names = {widget.name for widget in ui_files.widgets(ui_files.UI_FILES[0])}
+    names = {path: {widget.name for widget in ui_files.widgets(path)} for path in ui_files.UI_FILES}
     uses = list(ui_files.uses())
-    assert uses
-    assert [use for use in uses if use.widget not in names] == []
+    assert {use.panel for use in uses} >= {path for path in ui_files.UI_FILES if ui_files.parameter_names(path)}
+    assert [use for use in uses if use.widget not in names[use.panel]] == []
 
 
 @needs_interface
@@ -101,9 +106,9 @@ def test_every_property_of_the_panels_exists_in_slicer(path):
 
 @needs_interface
 def test_every_widget_attribute_that_the_code_uses_exists_in_slicer():
-    classes = {widget.name: widget.cls for widget in ui_files.widgets(ui_files.UI_FILES[0])}
+    classes = classes_of_widgets()
     for use in ui_files.uses():
-        cls = classes[use.widget]
+        cls = classes[use.panel, use.widget]
         if use.attribute == "connect":
             assert use.signal in known(cls, "signals"), f"{use.where}: {cls} has no signal {use.signal}"
             continue
@@ -113,10 +118,11 @@ def test_every_widget_attribute_that_the_code_uses_exists_in_slicer():
 
 @needs_interface
 def test_properties_that_can_only_be_read_are_not_written():
-    classes = {widget.name: widget.cls for widget in ui_files.widgets(ui_files.UI_FILES[0])}
+    classes = classes_of_widgets()
     for use in ui_files.uses():
         if use.written:
-            properties = {**interface()["qt.QWidget"]["properties"], **described(classes[use.widget])["properties"]}
+            own = described(classes[use.panel, use.widget])["properties"]
+            properties = {**interface()["qt.QWidget"]["properties"], **own}
             assert "read-only" not in properties[use.attribute], f"{use.where}: {use.widget}.{use.attribute}"
 
 

@@ -13,6 +13,8 @@ import sources
 
 UI_FILES = tuple(module.parent / "Resources" / "UI" / f"{module.stem}.ui" for module in sources.MODULE_FILES)
 UI_VARIABLES = ("ui", "_ui")
+PACKAGES = {"MedAIRegistration": sources.SLICER_SIDE / "registration"}
+"""Module to the part of the Slicer side that is its own; the rest is the MedAI module's."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,20 @@ def connections(path: Path) -> set[tuple[str, str, str, str]]:
     }
 
 
-def parameter_names() -> set[str]:
-    """The parameters of the MedAI module, off the class that ``parameterNodeWrapper`` decorates."""
-    tree = sources.tree_of(sources.SLICER_SIDE / "parameters.py")
+def panel_of(source: Path) -> Path:
+    """The .ui file whose widgets a Python file touches."""
+    for path in UI_FILES[1:]:
+        if any(folder in source.parents for folder in (path.parents[2], PACKAGES.get(path.stem))):
+            return path
+    return UI_FILES[0]
+
+
+def parameter_names(path: Path) -> set[str]:
+    """The parameters behind a .ui file, off the class that ``parameterNodeWrapper`` decorates."""
+    own = PACKAGES.get(path.stem) if path != UI_FILES[0] else sources.SLICER_SIDE
+    if own is None:
+        return set()
+    tree = sources.tree_of(own / "parameters.py")
     return {
         statement.target.id
         for node in ast.walk(tree)
@@ -68,11 +81,13 @@ class Use:
     """The Python side touches a widget: ``ui.<widget>.<attribute>``.
 
     Attributes:
+        panel: the .ui file that has the widget.
         signal: the signature, where the attribute is ``connect``.
         written: the attribute is assigned to.
     """
 
     where: str
+    panel: Path
     widget: str
     attribute: str
     signal: str = ""
@@ -94,6 +109,7 @@ def uses() -> Iterator[Use]:
                 if isinstance(holder, ast.Attribute) and holder.attr in UI_VARIABLES:
                     yield Use(
                         f"{sources.name_of(path)}:{node.lineno}",
+                        panel_of(path),
                         node.value.attr,
                         node.attr,
                         signals.get(id(node), ""),

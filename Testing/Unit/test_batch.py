@@ -216,7 +216,7 @@ class TestRun:
         def fault(*args: object, **kwargs: object) -> None:
             raise ZeroDivisionError("by 0")
 
-        monkeypatch.setattr("MedAILib.batch.runner.segment_file", fault)
+        monkeypatch.setattr("MedAILib.batch.segmenting.segment_file", fault)
         result = run([study], tmp_path / "out", Request(str(tiny)))
         assert [record.error["code"] for record in result.records] == ["unexpected"] * 3
         assert "ZeroDivisionError: by 0" in result.records[0].error["message"]
@@ -242,7 +242,7 @@ class TestRun:
         def cancelled(*args: object, **kwargs: object) -> None:
             raise Cancelled("The run was cancelled.")
 
-        monkeypatch.setattr("MedAILib.batch.runner.segment_file", cancelled)
+        monkeypatch.setattr("MedAILib.batch.segmenting.segment_file", cancelled)
         with pytest.raises(Cancelled):
             go(study, tmp_path / "out", tiny)
 

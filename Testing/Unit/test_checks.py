@@ -14,7 +14,7 @@ SHEARED = np.array([[1, 0.3, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 
 
 def test_a_good_volume_passes_untouched() -> None:
-    for dtype in ("u1", "i2", "i4", "f4", "f8"):
+    for dtype in ("u1", "i2", "i4", "f2", "f4", "f8"):
         image = Image(GOOD.astype(dtype), np.diag([1.0, 2.0, 8.0, 1.0]))
         checked, warnings = check_scalar_volume(image)
         assert checked is image and warnings == ()

@@ -23,7 +23,8 @@ from MedAILib.training import export as exporting
 from MedAILib.training import job
 from MedAILib.training.config import load_recipe, recipe_from
 from MedAILib.training.distributed import World
-from MedAILib.training.trainer import Trainer, learning_rate
+from MedAILib.training.loop import learning_rate
+from MedAILib.training.trainer import Trainer
 from MedAILib.training.validation import dice_scores
 from Unit.training_tools import SPACING, codes, head, recipe, recipe_values
 

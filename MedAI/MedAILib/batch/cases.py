@@ -29,6 +29,13 @@ class Case:
     path: Path
     name: Path
 
+    @property
+    def key(self) -> str:
+        return str(self.path)
+
+    def fingerprint(self) -> dict[str, Any]:
+        return fingerprint(self.path)
+
 
 def find_cases(inputs: Sequence[str | Path], leave_out: Path | None = None) -> list[Case]:
     """All images among the inputs; folders are searched with everything below them.
@@ -45,10 +52,10 @@ def find_cases(inputs: Sequence[str | Path], leave_out: Path | None = None) -> l
         ReadError: a folder cannot be listed or holds no image. A file that does not exist is a case, which will fail.
         UsageError: an input is the output folder, or the inputs lie on different drives.
     """
-    leave_out = _absolute(leave_out) if leave_out else None
+    leave_out = absolute(leave_out) if leave_out else None
     paths: list[Path] = []
     for given in inputs:
-        path = _absolute(given)
+        path = absolute(given)
         if path == leave_out:
             raise UsageError(f"{given}: is both input and output folder. Choose another output folder.")
         if path.is_dir():
@@ -90,8 +97,8 @@ def fingerprint(path: Path) -> dict[str, Any]:
     }
 
 
-def _absolute(path: str | Path) -> Path:
-    """Without "..", which would lead the names of the results out of the output folder."""
+def absolute(path: str | Path) -> Path:
+    """The path without "..", which would lead the names of the results out of the output folder."""
     return Path(os.path.abspath(path))  # noqa: PTH100  # resolve() would also follow links, and so rename the results
 
 
@@ -126,7 +133,7 @@ def _is_dicom(path: Path) -> bool:
 
 
 def _names(paths: Sequence[Path], inputs: Iterable[str | Path]) -> list[Path]:
-    roots = [path if path.is_dir() else path.parent for path in map(_absolute, inputs)]
+    roots = [path if path.is_dir() else path.parent for path in map(absolute, inputs)]
     try:
         root = Path(os.path.commonpath(roots))
     except ValueError as error:

@@ -13,6 +13,7 @@ from ..files import write_text
 
 REPORT_NAME = "report.json"
 _KIND = "MedAI batch report"
+_VERSION = 2
 DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"
 
 
@@ -21,15 +22,15 @@ class Record:
     """The outcome of one case.
 
     Attributes:
-        input: absolute path.
+        input: absolute path, or what else names the case.
         status: "done", "failed", or "unfinished" while it is worked on and after an interrupt.
-        output: path of the segmentation, relative to the output folder; empty if it failed.
+        output: path of the (main) result, relative to the output folder; empty if it failed.
         seconds: wall clock.
-        job: model, its SHA-256 and the parameters; a case done with another job is done again.
+        job: the parameters, also the model and its SHA-256; a case done with another job is done again.
         fingerprint: of the input, see :func:`MedAILib.batch.cases.fingerprint`.
         warnings: sentences.
-        total_ml: of all structures.
-        rows: the volumes table.
+        figures: for the report's own columns, e.g. {"total_ml": 1200.0}; None is a figure that could not be taken.
+        rows: the case's table.
         error: {"code", "message"} of a failed case.
     """
 
@@ -40,7 +41,7 @@ class Record:
     job: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    total_ml: float = 0.0
+    figures: Mapping[str, float | None] = field(default_factory=dict)
     rows: tuple[Mapping[str, Any], ...] = ()
     error: Mapping[str, str] = field(default_factory=dict)
 
@@ -68,19 +69,19 @@ class Records:
         if self.path.exists():
             self._records = _read(self.path, overwrite)
 
-    def get(self, path: Path) -> Record | None:
+    def get(self, key: str) -> Record | None:
         """The record of an input, if there is one."""
-        return self._records.get(str(path))
+        return self._records.get(key)
 
     def put(self, record: Record) -> None:
         """Keep a record and save all; raises WriteError."""
         self._records[record.input] = record
-        content = {"kind": _KIND, "version": 1, "cases": [asdict(one) for one in self._records.values()]}
+        content = {"kind": _KIND, "version": _VERSION, "cases": [asdict(one) for one in self._records.values()]}
         write_text(self.path, json.dumps(content, indent=1), overwrite=True)
 
-    def of(self, paths: list[Path]) -> list[Record]:
+    def of(self, keys: list[str]) -> list[Record]:
         """The records of these inputs, in their order; inputs not reached are left out."""
-        found = [self.get(path) for path in paths]
+        found = [self.get(key) for key in keys]
         return [record for record in found if record is not None]
 
 
@@ -93,10 +94,7 @@ def _read(path: Path, overwrite: bool) -> dict[str, Record]:
         data = json.loads(content)
         if data["kind"] != _KIND:
             raise ValueError(data["kind"])
-        records = [
-            Record(**{**case, "warnings": tuple(case["warnings"]), "rows": tuple(case["rows"])})
-            for case in data["cases"]
-        ]
+        records = [_record(case) for case in data["cases"]]
     except (ValueError, KeyError, TypeError) as error:
         if overwrite:
             return {}
@@ -105,3 +103,9 @@ def _read(path: Path, overwrite: bool) -> dict[str, Record]:
             "folder, or use --overwrite."
         ) from error
     return {record.input: record for record in records}
+
+
+def _record(case: dict[str, Any]) -> Record:
+    if "total_ml" in case:  # version 1, which knew segmentations only
+        case["figures"] = {"total_ml": case.pop("total_ml")}
+    return Record(**{**case, "warnings": tuple(case["warnings"]), "rows": tuple(case["rows"])})

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputExistsError, UsageError
+from ..errors import UsageError
 from ..pipeline.request import MODES, Request
+from .asking import may_replace
+from .batch import tell_batch
 
 
 def add(commands: Any) -> None:
@@ -63,7 +65,7 @@ def _one(options: argparse.Namespace, request: Request, output: Path, show: bool
 
     if len(options.inputs) > 1:
         raise UsageError(f"{len(options.inputs)} inputs need an output folder, not the file {output}.")
-    overwrite = options.overwrite or _may_replace(output, options)
+    overwrite = options.overwrite or may_replace((output, options.stats), options)
     with ProgressLine(show) as line:
         result = segment_file(options.inputs[0], request, output, options.stats, options.device, overwrite, line.event)
     if options.json:
@@ -74,7 +76,7 @@ def _one(options: argparse.Namespace, request: Request, output: Path, show: bool
 
 
 def _many(options: argparse.Namespace, request: Request, folder: Path, show: bool) -> int:
-    from ..batch import SOME_FAILED, BatchOptions, run, watch_on_console
+    from ..batch import BatchOptions, run, watch_on_console
     from ..files.formats import WRITABLE
     from ..files.writing import is_there
 
@@ -86,27 +88,4 @@ def _many(options: argparse.Namespace, request: Request, folder: Path, show: boo
         )
     settings = BatchOptions(options.device, options.format or "seg.nrrd", options.overwrite, options.stats)
     result = run(options.inputs, folder, request, settings, watch_on_console(show))
-    if options.json:
-        print(json.dumps(result.to_json()))
-    elif not options.quiet:
-        done = len(result.records) - result.failed
-        earlier = f" ({result.skipped} of them earlier)" if result.skipped else ""
-        print(f"{done} of {len(result.records)} cases segmented{earlier}, {result.failed} failed.")
-        for record in result.records:
-            if record.failed:
-                print(f"  {record.input}: {record.error['message']}")
-        print(f"Report: {result.folder / 'report.html'}")
-    return SOME_FAILED if result.failed else 0
-
-
-def _may_replace(output: Path, options: argparse.Namespace) -> bool:
-    """Ask, where there is somebody to ask."""
-    from ..files.writing import is_there
-
-    existing = [str(path) for path in (output, options.stats) if path and is_there(Path(path))]
-    if not existing or options.json or options.quiet or not sys.stdin.isatty():
-        return False
-    print(f"{' and '.join(existing)} exist already. Replace? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() in ("y", "yes"):
-        return True
-    raise OutputExistsError(f"{existing[0]}: is there already and was not replaced.")
+    return tell_batch(result, "segmented", options)

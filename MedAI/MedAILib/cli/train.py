@@ -11,7 +11,7 @@ def add(commands: Any) -> None:
     """Add the subcommand."""
     command = commands.add_parser("train", help="train a model from a recipe")
     command.add_argument("config", metavar="CONFIG", help="a recipe file, or the name of a bundled recipe")
-    command.add_argument("--data", required=True, metavar="DIR", help="folder with the recipe's label maps")
+    command.add_argument("--data", metavar="DIR", help="folder with the recipe's label maps or images, if it needs any")
     command.add_argument("--output", required=True, metavar="DIR", help="folder for checkpoint, log and model")
     command.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the last checkpoint"

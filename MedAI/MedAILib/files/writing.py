@@ -139,7 +139,7 @@ def write_image(
         try:
             sitk.WriteImage(volume, str(temporary), useCompression=suffix_of(path) != ".nii")
         except RuntimeError as error:
-            raise write_error(path, _cause(error)) from error
+            raise write_error(path, cause_of(error)) from error
         check_complete(temporary, image)
     return path
 
@@ -147,7 +147,7 @@ def write_image(
 _FULL = ("No space left", "File too large", "only wrote", "write gzip data", "failed to write", "error closing")
 
 
-def _cause(error: RuntimeError) -> OSError:
+def cause_of(error: RuntimeError) -> OSError:
     """ITK's writers tell in their own words that the disk was full."""
     text = " ".join(str(error).split())
     if any(sign in text for sign in _FULL):

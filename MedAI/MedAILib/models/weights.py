@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ModelError
 from .card import ModelCard
@@ -26,7 +27,28 @@ _FOREIGN = (
 )
 
 
-def weights_path(card: ModelCard) -> Path:
+class NetworkCard(Protocol):
+    """What a card of any task says about its network, see :class:`~MedAILib.models.card.ModelCard`."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def network(self) -> str: ...
+    @property
+    def network_arguments(self) -> Mapping[str, Any]: ...
+    @property
+    def weights_file(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def trained(self) -> bool: ...
+
+
+def weights_path(card: NetworkCard) -> Path:
     """The weight file of a card, which must be a plain file directly in the model's folder.
 
     Raises:
@@ -46,7 +68,7 @@ def weights_path(card: ModelCard) -> Path:
     return path
 
 
-def check_weights(card: ModelCard) -> None:
+def check_weights(card: NetworkCard) -> None:
     """Check the file's kind and SHA-256 without loading it and without torch.
 
     Raises:
@@ -66,14 +88,24 @@ def check_weights(card: ModelCard) -> None:
 
 
 def load_network(card: ModelCard, device: str = "cpu") -> torch.nn.Module:
-    """Build the card's network with its weights, in evaluation mode on ``device``.
+    """Build a segmentation card's network, in evaluation mode on ``device``.
+
+    Raises:
+        ModelError: see :func:`build_network`; also outputs that are not the card's classes.
+    """
+    network = build_network(card)
+    _check_outputs(network, card)
+    return network.to(device)
+
+
+def build_network(card: NetworkCard) -> torch.nn.Module:
+    """Build a card's network with its weights, in evaluation mode.
 
     The very bytes whose checksum was compared are the ones that are parsed.
 
     Raises:
         ModelError: all that :func:`check_weights` finds; an unknown network or arguments it does not take; tensors
-            that are missing, unexpected, of another shape or not finite; outputs that are not the card's classes; a
-            card that says ``trained: false``.
+            that are missing, unexpected, of another shape or not finite; a card that says ``trained: false``.
     """
     from .. import networks
 
@@ -87,12 +119,11 @@ def load_network(card: ModelCard, device: str = "cpu") -> torch.nn.Module:
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{card.path}: network {card.network!r} cannot be built ({error}). Update MedAI.") from error
     _check_tensors(network, tensors, weights_path(card))
-    _check_outputs(network, card)
     network.load_state_dict(tensors)
-    return network.eval().requires_grad_(False).to(device)
+    return network.eval().requires_grad_(False)
 
 
-def _read_tensors(card: ModelCard) -> dict[str, torch.Tensor]:
+def _read_tensors(card: NetworkCard) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -118,7 +149,7 @@ def _check_kind(start: bytes, path: Path) -> None:
         raise ModelError(f"{path}: is not a safetensors file, or is cut short. Get the model again.")
 
 
-def _check_digest(found: str, card: ModelCard, path: Path) -> None:
+def _check_digest(found: str, card: NetworkCard, path: Path) -> None:
     if found != card.sha256:
         raise ModelError(
             f"{path}: the file is damaged or was exchanged (SHA-256 {found[:12]}..., the card names "

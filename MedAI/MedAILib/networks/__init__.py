@@ -8,9 +8,11 @@ from typing import Any
 from torch import nn
 
 from ..errors import ModelError
+from .lapirn import LapIRN
+from .tm_dca import TMDCA
 from .unet import ResidualUNet
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"residual_unet": ResidualUNet}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"lapirn": LapIRN, "residual_unet": ResidualUNet, "tm_dca": TMDCA}
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:

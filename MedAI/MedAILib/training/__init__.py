@@ -1,4 +1,5 @@
-"""Training of segmentation networks from label maps alone: ``medai train CONFIG``."""
+"""Training: segmentation from label maps alone, registration from shapes, label maps or pairs. ``medai train
+CONFIG``."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 
 def run(
     config: str | Path,
-    data: str | Path,
+    data: str | Path | None,
     output: str | Path,
     resume: bool = True,
     device: str = "auto",
@@ -21,7 +22,7 @@ def run(
 
     Args:
         config: recipe file, or name of a bundled recipe.
-        data: folder with the label maps.
+        data: folder with the label maps or images; None for a recipe that needs no files.
         output: folder for checkpoint and log, made if missing.
         resume: go on from the folder's checkpoint; False starts anew and replaces it.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.

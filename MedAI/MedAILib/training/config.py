@@ -125,8 +125,12 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
 
 
-def _settings(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """``values`` as keyword arguments of a settings class, lists as tuples, parts of parts likewise."""
+def settings_from(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """``values`` as keyword arguments of a settings class, lists as tuples.
+
+    Raises:
+        UsageError: unknown or missing settings, or values that the class refuses; the message begins with ``where``.
+    """
     names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - names)
     if unknown:
@@ -139,12 +143,13 @@ def _settings(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         raise UsageError(f"{where}: {error}") from error
 
 
-def _generator(values: Mapping[str, Any], where: str) -> GeneratorSettings:
+def generator_from(values: Mapping[str, Any], where: str) -> GeneratorSettings:
+    """The generator's settings with their parts; raises as :func:`settings_from`."""
     parts: dict[str, type] = {"deform": DeformSettings, "contrast": ContrastSettings, "artefacts": ArtefactSettings}
     nested: dict[str, Any] = {
-        name: _settings(cls, values.get(name, {}), f"{where}.{name}") for name, cls in parts.items()
+        name: settings_from(cls, values.get(name, {}), f"{where}.{name}") for name, cls in parts.items()
     }
-    return _settings(GeneratorSettings, {**values, **nested}, where)
+    return settings_from(GeneratorSettings, {**values, **nested}, where)
 
 
 def recipe_from(values: Mapping[str, Any], name: str) -> Recipe:
@@ -153,18 +158,18 @@ def recipe_from(values: Mapping[str, Any], name: str) -> Recipe:
     Raises:
         UsageError: something is missing, unknown or contradictory; the message says what.
     """
+    if task_of(values) != "segmentation":
+        raise UsageError(f"{name}: this is no recipe for a segmentation network.")
     try:
-        table = ClassTable.from_recipe(
-            values["classes"], values["tissues"], values["pairs"], values["outside"], values["fluid"]
-        )
+        table = table_from(values)
         recipe = Recipe(
             network=values["network"]["name"],
             arguments=values["network"]["arguments"],
-            data=_settings(DataSettings, values["data"], f"{name}: data"),
+            data=settings_from(DataSettings, values["data"], f"{name}: data"),
             table=table,
-            generator=_generator(values["generator"], f"{name}: generator"),
-            training=_settings(TrainingSettings, values["training"], f"{name}: training"),
-            validation=_settings(ValidationSettings, values["validation"], f"{name}: validation"),
+            generator=generator_from(values["generator"], f"{name}: generator"),
+            training=settings_from(TrainingSettings, values["training"], f"{name}: training"),
+            validation=settings_from(ValidationSettings, values["validation"], f"{name}: validation"),
             card=values.get("card", {}),
         )
     except KeyError as error:
@@ -176,13 +181,36 @@ def recipe_from(values: Mapping[str, Any], name: str) -> Recipe:
     return recipe
 
 
+def table_from(values: Mapping[str, Any]) -> ClassTable:
+    """The class table of parsed JSON.
+
+    Raises:
+        KeyError: a part is missing.
+        UsageError: its parts contradict each other.
+    """
+    return ClassTable.from_recipe(
+        values["classes"], values["tissues"], values["pairs"], values["outside"], values["fluid"]
+    )
+
+
+def task_of(values: Mapping[str, Any]) -> str:
+    """What the network of a recipe is for: ``"segmentation"``, if it does not say, or ``"registration"``."""
+    return str(values.get("task", "segmentation"))
+
+
 def load_recipe(config: str | Path) -> Recipe:
-    """Read a recipe: a file, or the name of a bundled one, e.g. ``"brain-mr"``.
+    """Read a segmentation recipe: a file, or the name of a bundled one, e.g. ``"brain-mr"``.
 
     Raises:
         ReadError: there is no such file, or it is no JSON.
         UsageError: it is no recipe.
     """
+    values, name = load_values(config)
+    return recipe_from(values, name)
+
+
+def load_values(config: str | Path) -> tuple[dict[str, Any], str]:
+    """The parsed JSON of a recipe of any task, and its file's name; raises as :func:`load_recipe`."""
     path = Path(config)
     if not path.suffix and not path.is_file():
         path = RECIPES / f"{config}.json"
@@ -195,4 +223,4 @@ def load_recipe(config: str | Path) -> Recipe:
         raise ReadError(f"{path.name}: not a JSON file ({error}).") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path.name}: not a recipe, which is a JSON object.")
-    return recipe_from(values, path.name)
+    return values, path.name

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ReadError, WriteError
+from ..errors import ReadError, UsageError, WriteError
 from ..files.formats import stem_of
 from .checkpoint import LOG, NAME
-from .config import Recipe, load_recipe
+from .config import Recipe, load_recipe, load_values, recipe_from, task_of
 from .distributed import World
 from .export import FEWEST_STEPS, export_model
 from .maps import LabelMap, read_maps
+from .registration.job import train_registration
 from .trainer import Trainer
 
 
@@ -37,7 +38,7 @@ def load_data(recipe: Recipe, folder: Path) -> tuple[list[LabelMap], list[LabelM
 
 def train(
     config: str | Path,
-    data: str | Path,
+    data: str | Path | None,
     output: str | Path,
     resume: bool,
     device: str,
@@ -46,19 +47,21 @@ def train(
     report: Callable[[dict[str, Any]], None],
 ) -> Path:
     """See :func:`MedAILib.training.run`."""
-    recipe, folder = load_recipe(config), Path(output)
+    values, name = load_values(config)
+    place = None if data is None else Path(data)
+    if task_of(values) == "registration":
+        folder = _prepare(Path(output), resume)
+        train_registration(values, name, place, folder, resume, device, seconds, steps, report)
+        return folder
+    recipe = recipe_from(values, name)
+    if place is None:
+        raise UsageError(f"{name}: this recipe needs a folder with label maps; give --data.")
     if seconds is not None or steps is not None:
         recipe = replace(recipe, training=replace(recipe.training, seconds=seconds, steps=steps))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not resume:
-            for name in (NAME, LOG):
-                (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot be written ({error.strerror}).") from error
+    folder = _prepare(Path(output), resume)
     world = World(device)
     try:
-        maps, held_out = load_data(recipe, Path(data))
+        maps, held_out = load_data(recipe, place)
         trainer = Trainer(recipe, maps, held_out, folder, world, report)
         if resume:
             trainer.resume()
@@ -67,6 +70,18 @@ def train(
             export_model(recipe, folder, [*maps, *held_out], folder / "model", command_line(config, recipe, world.size))
     finally:
         world.close()
+    return folder
+
+
+def _prepare(folder: Path, resume: bool) -> Path:
+    """Make the output folder; without ``resume``, remove an earlier run's checkpoint and log."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            for name in (NAME, LOG):
+                (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be written ({error.strerror}).") from error
     return folder
 
 

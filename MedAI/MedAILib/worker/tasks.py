@@ -18,6 +18,7 @@ from ..progress import Progress
 TASKS: dict[str, str] = {
     "devices": "MedAILib.inference.devices_task:run",
     "ping": "MedAILib.worker.tasks:ping",
+    "register": "MedAILib.pipeline.register_task:run",
     "segment": "MedAILib.pipeline.task:run",
 }
 """Task name to "module:function"."""

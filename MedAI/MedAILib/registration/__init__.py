@@ -1,0 +1,1 @@
+"""Registration of two volumes: the engine, what it is asked and what it answers."""

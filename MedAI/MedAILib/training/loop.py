@@ -1,0 +1,181 @@
+"""The training loop, whatever is trained: budget, optimizer, averaged weights, checkpoints, log."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import WriteError
+from .checkpoint import LOG, Clock, load_checkpoint, save_checkpoint
+from .config import TrainingSettings
+from .distributed import World
+from .precision import choose_precision
+
+
+def learning_rate(settings: TrainingSettings, step: int, fraction: float) -> float:
+    """Linear warm-up over the first steps, half a cosine to 0 over the whole budget (share done: ``fraction``)."""
+    warm = min(1.0, (step + 1) / max(1, settings.warmup))
+    return settings.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * min(1.0, fraction)))
+
+
+def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """AdamW; decay only pulls on kernels, for a norm's scale or a bias it would only cost accuracy."""
+    kernels = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": kernels, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
+
+
+class Loop(ABC):
+    """Trains one network; a subclass says on what (:meth:`loss_of`) and how well (:meth:`measure`).
+
+    Args:
+        settings: of the training.
+        network: to train, with its first weights.
+        output: folder for checkpoint and log; must exist.
+        world: the processes.
+        report: receives each line of the log as a dictionary.
+
+    Attributes:
+        network: with the current weights.
+        average: with their exponential moving average.
+        clock: steps and seconds done.
+    """
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        network: nn.Module,
+        output: Path,
+        world: World,
+        report: Callable[[dict[str, Any]], None] = lambda line: None,
+    ) -> None:
+        self.settings, self.output, self.world, self.report = settings, output, world, report
+        self.network = network.to(world.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimizer = make_optimizer(self.network, settings)
+        self.clock = Clock(precision=choose_precision(world.device, settings.precision))
+
+    @abstractmethod
+    def loss_of(self, model: nn.Module, fraction: float) -> torch.Tensor:
+        """Loss of the next samples, scalar.
+
+        Args:
+            model: the network, or its data-parallel wrapping.
+            fraction: done share of the budget.
+        """
+
+    @abstractmethod
+    def measure(self, fraction: float) -> dict[str, Any] | None:
+        """What a validation adds to the log at this share of the budget; None without one."""
+
+    def details(self, fraction: float) -> dict[str, Any]:
+        """What each line about the loss says besides."""
+        return {}
+
+    def seeds(self) -> list[tuple[int, int, int]]:
+        """One seed for each sample of this process' next step."""
+        first = self.world.rank * self.settings.batch
+        return [(self.settings.seed, self.clock.step, first + n) for n in range(self.settings.batch)]
+
+    def resume(self) -> bool:
+        """Go on from the output folder's checkpoint; False if there is none."""
+        clock = load_checkpoint(self.output, self.network, self.average, self.optimizer)
+        if clock is None:
+            return False
+        self.clock = replace(clock, precision=clock.precision or self.clock.precision)
+        return True
+
+    def fraction(self) -> float:
+        """Done share of the budget, the same in all processes."""
+        settings = self.settings
+        shares = [self.clock.seconds / settings.seconds] if settings.seconds else []
+        shares += [self.clock.step / settings.steps] if settings.steps else []
+        return self.world.agree(max(shares))
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Train until the budget is used up or ``stop`` says so; ends with a validation and a checkpoint."""
+        settings = self.settings
+        model = self.world.wrap(self.network)
+        self.network.train()
+        last = time.monotonic()
+        due_checkpoint = self.clock.seconds + settings.checkpoint_seconds
+        due_validation = self.clock.seconds
+        losses: list[float] = []
+        while (fraction := self.fraction()) < 1.0 and not stop():
+            loss, norm = self.step(model, fraction)
+            losses.append(loss)
+            self.clock.seconds += time.monotonic() - last
+            last = time.monotonic()
+            if self.clock.step % settings.log_steps == 0:
+                self._log(loss=sum(losses) / len(losses), gradient=norm, **self.details(fraction), done=fraction)
+                losses = []
+            if self.clock.seconds >= due_validation:
+                self._validate(fraction)
+                due_validation = self.clock.seconds + settings.validation_seconds
+            if self.clock.seconds >= due_checkpoint:
+                self._save()
+                due_checkpoint = self.clock.seconds + settings.checkpoint_seconds
+        self._validate(fraction)
+        self._save()
+
+    def step(self, model: nn.Module, fraction: float) -> tuple[float, float]:
+        """One update.
+
+        Args:
+            model: the network, or its data-parallel wrapping.
+            fraction: done share of the budget.
+
+        Returns:
+            Loss, and norm of the gradient before clipping.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, self.clock.step, fraction)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss_of(model, fraction)
+        loss.backward()
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip))
+        if math.isfinite(norm):  # a sample that overflows must not spoil the weights
+            self.optimizer.step()
+        self.clock.step += 1
+        self._average(min(self.settings.ema, (1 + self.clock.step) / (10 + self.clock.step)))
+        return float(loss.detach()), norm
+
+    @torch.no_grad()
+    def _average(self, decay: float) -> None:
+        pairs = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
+        for mean, value in pairs:
+            if mean.is_floating_point():
+                mean.lerp_(value, 1.0 - decay)
+            else:
+                mean.copy_(value)
+
+    def _validate(self, fraction: float) -> None:
+        measured = self.measure(min(1.0, fraction))
+        if measured is not None:
+            self._log(**measured)
+
+    def _save(self) -> None:
+        if self.world.first:
+            save_checkpoint(self.output, self.network, self.average, self.optimizer, self.clock)
+
+    def _log(self, **values: Any) -> None:
+        if not self.world.first:
+            return
+        line = {"step": self.clock.step, "seconds": round(self.clock.seconds, 1), **values}
+        try:
+            with (self.output / LOG).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise WriteError(f"{self.output / LOG}: the log cannot be written ({error.strerror}).") from error
+        self.report(line)

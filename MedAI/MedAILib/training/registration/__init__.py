@@ -1,0 +1,1 @@
+"""Training of registration networks, on synthetic pairs or on a user's own."""

@@ -1,0 +1,87 @@
+"""Ties widgets to parameters that Slicer's own connectors do not know: several nodes, and a segment of a node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.parameterNodeWrapper import GuiConnector
+
+Node = Any
+
+
+class _Connector(GuiConnector):
+    """Named by the panel, never made by data type."""
+
+    def __init__(self, widget: Any) -> None:
+        super().__init__()
+        self._widget = widget
+
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:
+        return False
+
+    @staticmethod
+    def create(widget: Any, datatype: Any) -> None:
+        """Never made by data type."""
+
+    def widget(self) -> Any:
+        return self._widget
+
+
+class CheckedNodes(_Connector):
+    """The parameter holds the nodes that are checked in a qMRMLCheckableNodeComboBox."""
+
+    def _connect(self) -> None:
+        self._widget.checkedNodesChanged.connect(self.changed)
+
+    def _disconnect(self) -> None:
+        self._widget.checkedNodesChanged.disconnect(self.changed)
+
+    def read(self) -> list[Node]:
+        return list(self._widget.checkedNodes())
+
+    def write(self, value: list[Node]) -> None:
+        wanted = {node.GetID() for node in value if node is not None}
+        for node in self._widget.checkedNodes():
+            if node.GetID() not in wanted:
+                self._widget.uncheck(node)
+        present = {node.GetID() for node in self._widget.checkedNodes()}
+        for node in value:
+            if node is not None and node.GetID() not in present:
+                self._widget.check(node)
+
+
+class ChosenSegmentation(_Connector):
+    """The parameter holds the segmentation that is chosen in a qMRMLSegmentSelectorWidget."""
+
+    def _connect(self) -> None:
+        self._widget.connect("currentNodeChanged(vtkMRMLNode*)", self.changed)
+
+    def _disconnect(self) -> None:
+        self._widget.disconnect("currentNodeChanged(vtkMRMLNode*)", self.changed)
+
+    def read(self) -> Node | None:
+        return self._widget.currentNode()
+
+    def write(self, value: Node | None) -> None:
+        if self._widget.currentNode() is not value:
+            self._widget.setCurrentNode(value)
+
+
+class ChosenSegment(_Connector):
+    """The parameter holds the ID of the segment that is chosen in a qMRMLSegmentSelectorWidget."""
+
+    def _connect(self) -> None:
+        self._widget.connect("currentSegmentChanged(QString)", self.changed)
+
+    def _disconnect(self) -> None:
+        self._widget.disconnect("currentSegmentChanged(QString)", self.changed)
+
+    def read(self) -> str:
+        return self._widget.currentSegmentID() or ""
+
+    def write(self, value: str) -> None:
+        # A segment of the segmentation that was chosen before is none of the present one.
+        known = not value or value in self._widget.segmentIDs()
+        if known and (self._widget.currentSegmentID() or "") != value:
+            self._widget.setCurrentSegmentID(value)
