@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
@@ -26,6 +28,31 @@ def smooth_field(
     array = np.stack([gaussian_filter(each, 3.0, mode="nearest") for each in noise])
     array *= largest / np.sqrt((array**2).sum(axis=0)).max()
     return DisplacementField(Image(array.astype(np.float32), affine, "field"))
+
+
+def flow_field(largest: float, seed: int = 0, n: int = 20) -> DisplacementField:
+    """Where a random flow of up to ``largest`` voxels takes the nodes of n x n x n voxels of 1 mm; steep, without folds
+    between its nodes for most seeds, and zero on the lattice's surface."""
+    noise = np.random.default_rng(seed).standard_normal((3, n, n, n))
+    array = np.stack([gaussian_filter(each, 1.5, mode="constant") for each in noise])
+    array *= largest / np.sqrt((array**2).sum(axis=0)).max()
+    window = np.sqrt(np.hanning(n))
+    array *= window[:, None, None] * window[:, None] * window / 64
+    field = DisplacementField(Image(array.astype(np.float32), np.eye(4), "flow"))
+    for _ in range(6):
+        field = field.compose(field)
+    return field
+
+
+def least_determinant(field: DisplacementField) -> float:
+    """The smallest Jacobian determinant in any corner of a cell of a lattice of 1 mm along the world's axes."""
+    slopes = [np.diff(field.image.array, axis=axis) for axis in (3, 2, 1)]
+    least = np.inf
+    for k, j, i in product((slice(None, -1), slice(1, None)), repeat=3):
+        columns = slopes[0][:, k, j], slopes[1][:, k, :, i], slopes[2][:, :, j, i]
+        matrices = np.moveaxis(np.stack(columns, 1), (0, 1), (-2, -1)) + np.eye(3)
+        least = min(least, float(np.linalg.det(matrices).min()))
+    return least
 
 
 def matrix(seed: int = 0) -> np.ndarray:

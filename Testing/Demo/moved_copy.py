@@ -1,10 +1,22 @@
-"""A pair that needs no download: an image, and a copy of it that was moved, warped and given another contrast."""
+"""A pair that needs no download: an image, and a copy of it that was moved, warped and given another contrast.
+
+    python Testing/Demo/moved_copy.py --output demo
+
+writes ``fixed.nii.gz`` (the volume of ``make demo``), its copy ``moving.nii.gz``, and ``truth.h5``, which takes points
+of the one to those of the other.
+"""
 
 from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from MedAILib.errors import MedAIError
+from MedAILib.files import read_image, write_image, write_transform
 from MedAILib.image import Image
 from MedAILib.transforms import AffineTransform, DisplacementField, Transform, warp_image
 
@@ -49,3 +61,32 @@ def _warp(image: Image, seed: int) -> DisplacementField:
     array = np.stack([gaussian_filter(part, SMOOTH_NODES) for part in noise])
     array *= WARP_MM / np.linalg.norm(array, axis=0).max()
     return DisplacementField(Image(array.astype(np.float32), affine, "warp"))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the pair; the exit status is that of the ``medai`` command."""
+    from demo import make_folder, sample
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--image", type=Path, help="volume to copy; the one that nilearn ships if not given")
+    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder of the pair (made if missing)")
+    parser.add_argument("--seed", type=int, default=1, help="of the random warp")
+    parser.add_argument("--same-contrast", action="store_true", help="leave bright and dark as they are")
+    options = parser.parse_args(arguments)
+    fixed, moving, truth = (options.output / name for name in ("fixed.nii.gz", "moving.nii.gz", "truth.h5"))
+    try:
+        image = read_image(options.image or sample())
+        copy, transform = moved_copy(image, options.seed, not options.same_contrast)
+        make_folder(options.output)
+        write_image(fixed, image, overwrite=True)
+        write_image(moving, copy, overwrite=True)
+        write_transform(truth, transform, image, overwrite=True)
+    except MedAIError as error:
+        print(f"The pair was not made: {error}", file=sys.stderr)
+        return error.exit_status
+    print(f"Written: {fixed}, {moving}, {truth}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

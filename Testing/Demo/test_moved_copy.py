@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from MedAILib.errors import ReadError
+from MedAILib.files import read_image, read_transform, write_image
 from MedAILib.image import Image
 from MedAILib.transforms import jacobian_map, warp_image
-from moved_copy import SHIFT_MM, TURN_DEGREES, moved_copy
+from moved_copy import SHIFT_MM, TURN_DEGREES, main, moved_copy
 
 
 def blob() -> Image:
@@ -44,3 +49,21 @@ def test_bright_and_dark_change_places_but_the_background_stays_dark() -> None:
     edge, core = (same.array > 60) & (same.array < 150), same.array > 450
     assert copy.array[edge].mean() > 3 * copy.array[core].mean()
     assert copy.array[same.array < 1].max() < 0.1 * copy.array.max()
+
+
+def test_the_command_writes_the_pair_and_the_truth_between_them(tmp_path: Path) -> None:
+    write_image(tmp_path / "blob.nii.gz", blob())
+    folder = tmp_path / "pair"
+    assert main(["--image", str(tmp_path / "blob.nii.gz"), "--output", str(folder), "--same-contrast"]) == 0
+    fixed, moving = (read_image(folder / f"{name}.nii.gz") for name in ("fixed", "moving"))
+    back = warp_image(moving, fixed, read_transform(folder / "truth.h5"))
+    assert np.corrcoef(back.array.ravel(), fixed.array.ravel())[0, 1] > 0.99
+
+
+def test_a_volume_that_is_not_there_ends_the_command_before_a_folder_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pair"
+    assert main(["--image", str(tmp_path / "none.nii.gz"), "--output", str(folder)]) == ReadError.exit_status
+    assert "none.nii.gz" in capsys.readouterr().err
+    assert not folder.exists()

@@ -13,7 +13,7 @@ from image_strategies import affines
 from MedAILib.errors import ContentError
 from MedAILib.image import Image
 from MedAILib.transforms import AffineTransform, DisplacementField, Transform, grid_of, split_affine
-from transform_samples import OBLIQUE, SHAPE, matrix, points_inside, smooth_field
+from transform_samples import OBLIQUE, SHAPE, flow_field, least_determinant, matrix, points_inside, smooth_field
 
 FIELD = smooth_field()
 INSIDE = points_inside(FIELD.image)
@@ -124,6 +124,32 @@ def test_a_steep_compression_is_inverted_where_simple_iteration_diverges() -> No
     field = DisplacementField(Image(array, np.eye(4)))
     inverse = field.inverse((3, 3, 64), np.eye(4))
     assert inverse.residual_mm is not None and inverse.residual_mm <= 0.01
+
+
+@pytest.mark.parametrize("seed", [0, 7, 14, 16])
+def test_every_node_is_found_where_a_steep_field_has_no_folds(seed: int) -> None:
+    """Full Newton steps jump to and fro between cells there, and leave single nodes off by voxels."""
+    field = flow_field(5.0, seed)
+    assert 0 < least_determinant(field) < 0.25
+    own_lattice = field.inverse(*field.grid)
+    assert own_lattice.residual_mm is not None and own_lattice.residual_mm <= 0.01
+    finer = field.inverse()
+    assert finer.residual_mm is not None and finer.residual_mm <= 0.01
+
+
+def test_the_inverse_has_a_finer_lattice_as_it_is_rougher_than_the_field() -> None:
+    field = flow_field(4.0)
+    points = points_inside(field.image, 2000)
+    inverse, coarse = field.inverse(), field.inverse(*field.grid)
+    assert np.abs(inverse.image.array[:, ::2, ::2, ::2] - coarse.image.array).max() < 0.1
+    off = [np.linalg.norm(each.points(field.points(points)) - points, axis=1).mean() for each in (inverse, coarse)]
+    assert off[0] < 0.5 * off[1]
+
+
+def test_the_inverse_of_a_field_with_many_nodes_stays_on_its_lattice() -> None:
+    array = np.zeros((3, 64, 80, 96), np.float32)
+    array[:, 20:40, 20:40, 20:40] = 0.4
+    assert DisplacementField(Image(array, np.eye(4))).inverse().image.shape == (64, 80, 96)
 
 
 def test_the_inverse_can_be_asked_for_on_another_lattice() -> None:

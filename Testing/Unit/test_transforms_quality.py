@@ -100,7 +100,7 @@ def test_inverse_consistency_of_a_large_grid_is_about_the_same_as_of_all_its_vox
     fine = ((120, 140, 160), OBLIQUE @ np.diag([0.1, 0.1, 0.1, 1.0]))
     coarse = ((60, 70, 80), OBLIQUE @ np.diag([0.2, 0.2, 0.2, 1.0]))
     assert inverse_consistency(transform, inverse, fine)[0] == pytest.approx(
-        inverse_consistency(transform, inverse, coarse)[0], rel=0.05
+        inverse_consistency(transform, inverse, coarse)[0], rel=0.1
     )
 
 

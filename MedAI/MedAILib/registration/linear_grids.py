@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,9 @@ from ..image import Image
 from .foreground import foreground
 
 _BASE_VOXELS = 8e6
-"""The finest grid that is ever looked at; what is larger is averaged while it is read."""
+"""About the finest grid that is ever looked at; what is larger is averaged while it is read."""
 _DETECT_VOXELS = 6e4
+_SAMPLES = 6
 _PIECE = 4_000_000
 """Voxels that are turned into float32 at a time."""
 
@@ -70,33 +72,37 @@ def thinned_affine(affine: np.ndarray, factors: Sequence[int]) -> np.ndarray:
     return moved
 
 
-def factors_to(spacing: Sequence[float], lengths: Sequence[float], voxels: float, least: int = 6) -> list[int]:
-    """How many voxels to average along each axis so that a box has at most ``voxels`` of them, nearly cubic ones.
+def factors_for(spacing: Sequence[float], lengths: Sequence[float], wanted: float) -> list[int]:
+    """How many voxels to average along each axis so that one is about ``wanted`` mm.
 
     Args:
         spacing: mm, (k, j, i).
-        lengths: voxels of the box along each axis; a thin axis keeps at least ``least`` samples, whatever it costs.
-        voxels: see above.
-        least: see ``lengths``.
+        lengths: voxels of the subject along each axis; a thin one keeps at least six samples.
+        wanted: mm.
     """
-    factors = [1, 1, 1]
-    while float(np.prod([length / factor for length, factor in zip(lengths, factors, strict=True)])) > voxels:
-        open_axes = [axis for axis in range(3) if (factors[axis] + 1) * least <= lengths[axis]]
-        if not open_axes:
-            break
-        factors[min(open_axes, key=lambda axis: factors[axis] * spacing[axis])] += 1
-    return factors
-
-
-def factors_for(spacing: Sequence[float], lengths: Sequence[float], wanted: float, least: int = 6) -> list[int]:
-    """As :func:`factors_to`, for voxels of about ``wanted`` mm."""
     return [
-        max(1, min(round(wanted / size), int(length / least))) for size, length in zip(spacing, lengths, strict=True)
+        max(1, min(round(wanted / size), int(length / _SAMPLES))) for size, length in zip(spacing, lengths, strict=True)
     ]
 
 
+def factors_to(spacing: Sequence[float], lengths: Sequence[float], voxels: float) -> list[int]:
+    """As :func:`factors_for`, for voxels of such a size that a box of ``lengths`` has about ``voxels`` of them.
+
+    Nearly cubic voxels matter more than their number: blocks of long ones see structure along one axis only.
+    """
+    wanted, found, error = min(spacing), [1, 1, 1], math.inf
+    while True:
+        factors = factors_for(spacing, lengths, wanted)
+        count = math.prod(length / factor for length, factor in zip(lengths, factors, strict=True))
+        if abs(math.log(count / voxels)) < error:
+            found, error = factors, abs(math.log(count / voxels))
+        if count < voxels or wanted > max(size * length for size, length in zip(spacing, lengths, strict=True)):
+            return found
+        wanted *= 1.05
+
+
 def prepare(image: Image, mask: Image | None, device: torch.device) -> Grid:
-    """The volume at up to 8 million voxels, its intensities brought to 0..1.
+    """The volume at up to about 8 million voxels, its intensities brought to 0..1.
 
     Args:
         image: (k, j, i), finite, not constant.

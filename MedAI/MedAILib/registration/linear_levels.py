@@ -158,8 +158,8 @@ class Level:
             both = (own * other).sum((1, 2, 3))
             outline = 2.0 * both / (own.sum((1, 2, 3)) + (other * seen).sum((1, 2, 3))).clamp(min=1.0)
             parts.append([each.double().cpu().numpy() for each in (loss, share, outline)])
-        loss, share, outline = (np.concatenate(each) for each in zip(*parts, strict=True))
-        return loss, share, outline
+        joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        return joined[0], joined[1], joined[2]
 
     def _batches(self, transforms: np.ndarray) -> list[np.ndarray]:
         count = max(1, _AT_ONCE // self.fixed.numel())

@@ -70,7 +70,10 @@ class LocalCorrelation:
                 padding += [before, -(length + before) % side]
             padded = [functional.pad(each, padding) for each in (fixed[None], warped, weight)]
             likeness = self._blocks(padded[0], padded[1], padded[2], sides, slopes)
-            inside = (slice(None), *(slice(s // 2 * shift, s // 2 * shift + n) for s, n in zip(sides, shape)))
+            inside = (
+                slice(None),
+                *(slice(s // 2 * shift, s // 2 * shift + n) for s, n in zip(sides, shape, strict=True)),
+            )
             halves.append((likeness, inside))
         loss = 0.5 * (halves[0][0].loss + halves[1][0].loss)
         if not slopes:

@@ -24,7 +24,6 @@ class Body:
         radius: root mean square distance from the center, mm.
         turn: (3, 3), columns are the grid's axes nearest to R, A and S.
         points: (n, 3) RAS mm, some of the subject's voxels.
-        corners: (8, 3) RAS mm, of the box around the subject.
     """
 
     center: np.ndarray
@@ -37,7 +36,7 @@ class Body:
     points: np.ndarray
 
 
-def body_of(grid: Grid, count: int = 2000) -> Body:
+def body_of(grid: Grid, count: int = 300) -> Body:
     """Measure the subject of a (thinned) volume."""
     subject = grid.subject.cpu().numpy()
     values = grid.values.cpu().numpy()[subject]
@@ -102,27 +101,45 @@ def candidates(fixed: Body, moving: Body, scaled: bool, flat: bool) -> np.ndarra
         fixed: measured on the fixed volume.
         moving: on the moving one.
         scaled: sizes may differ.
-        flat: one slice; only its own plane counts.
+        flat: two slices in the plane z = 0.
     """
     ratio = float(np.clip(moving.radius / fixed.radius, 0.5, 2.0))
     scales = sorted({1.0, ratio, ratio * 0.85, ratio * 1.18}) if scaled else [1.0]
     pairs = [(fixed.center, moving.center), (fixed.weighted, moving.weighted), (fixed.middle, moving.middle)]
-    header = nearest_rotation(moving.turn @ fixed.turn.T)
-    turns = rotations(flat)
+    turns = rotations(flat) + principal_turns(fixed, moving, flat)
     if not flat:
-        turns += [header, *principal_turns(fixed, moving)]
+        turns.append(nearest_rotation(moving.turn @ fixed.turn.T))
     found = [np.eye(4)]
     for (source, target), turn, scale in product(pairs, turns, scales):
-        found.append(placed(scale * turn, source, target))
+        found.append(placed(sized(turn, scale, flat), source, target))
     return np.stack(found)
 
 
-def principal_turns(fixed: Body, moving: Body) -> list[np.ndarray]:
-    """The four rotations that lay the principal axes upon each other."""
+def around(start: np.ndarray, fixed: Body, scaled: bool, flat: bool) -> np.ndarray:
+    """(n, 4, 4): the start, and slightly turned, shifted and scaled copies of it."""
+    axes = np.eye(3)[2:] if flat else np.eye(3)
+    turns = [np.eye(3), *(turned(axis, angle) for axis in axes for angle in (12.0, -12.0))]
+    shifts = [
+        np.zeros(3),
+        *(sign * 0.25 * fixed.radius * axis for axis in np.eye(3)[: 2 if flat else 3] for sign in (1, -1)),
+    ]
+    scales = (1.0, 0.9, 1.1) if scaled else (1.0,)
+    steps = [placed(sized(turn, scale, flat), fixed.center, fixed.center) for turn in turns for scale in scales]
+    steps += [placed(np.eye(3), fixed.center, fixed.center + shift) for shift in shifts]
+    return np.stack([start @ step for step in steps])
+
+
+def sized(turn: np.ndarray, scale: float, flat: bool) -> np.ndarray:
+    """(3, 3): the rotation and a scale, which leaves the normal of a slice alone."""
+    return turn @ np.diag([scale, scale, 1.0 if flat else scale])
+
+
+def principal_turns(fixed: Body, moving: Body, flat: bool) -> list[np.ndarray]:
+    """The rotations that lay the principal axes upon each other: four, or two in a plane."""
     result = []
     for signs in product((1.0, -1.0), repeat=3):
         turn = moving.axes @ np.diag(signs) @ fixed.axes.T
-        if np.linalg.det(turn) > 0:
+        if np.linalg.det(turn) > 0 and (not flat or turn[2, 2] > 0):
             result.append(turn)
     return result
 

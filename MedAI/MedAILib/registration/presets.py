@@ -52,7 +52,12 @@ _COARSE = Level(60, 0.15, 0.3, 1)
 _MIDDLE = Level(40, 0.3, 0.1, 2, spread=0.34, floor=0.35)
 
 PRESETS: dict[str, Preset] = {
-    "fast": Preset(_COARSE, _MIDDLE, Level(16, 0.15, 0.1, 2, floor=0.35), 1_500_000),
+    "fast": Preset(
+        Level(40, 0.2, 0.3, 1),
+        Level(30, 0.35, 0.1, 2, spread=0.34, floor=0.35),
+        Level(10, 0.2, 0.1, 2, floor=0.35),
+        1_500_000,
+    ),
     "default": Preset(_COARSE, _MIDDLE, Level(12, 0.25, 0.1, 3, spread=0.31, floor=0.35), LIMIT),
     "accurate": Preset(_COARSE, _MIDDLE, Level(20, 0.25, 0.09, 3, spread=0.31, floor=0.35), LIMIT, symmetric=True),
 }

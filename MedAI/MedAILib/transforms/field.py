@@ -141,7 +141,8 @@ class DisplacementField:
         """The displacement that leads back: ``inverse.points(field.points(x))`` is x.
 
         Args:
-            shape, affine: lattice of the result; by default this one with the margin in which it fades.
+            shape, affine: lattice of the result; by default this one with the margin in which it fades, with half the
+                steps unless it has many nodes.
 
         Returns:
             A field with :attr:`residual_mm`. A large one (more than a tenth of a millimeter) means that this field

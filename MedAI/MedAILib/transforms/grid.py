@@ -28,6 +28,13 @@ class Grid(NamedTuple):
         affine[:3, :3] *= step
         return Grid((k, j, i), affine)
 
+    def refined(self) -> Grid:
+        """The grid with one more voxel in the middle between any two neighbors; an axis with one voxel stays."""
+        k, j, i = (2 * n - 1 for n in self.shape)
+        affine = self.affine.copy()
+        affine[:3, :3] /= [2 if n > 1 else 1 for n in self.shape[::-1]]
+        return Grid((k, j, i), affine)
+
     def padded(self, before: Shape, after: Shape) -> Grid:
         """The grid with so many more voxels (k, j, i) before the first and after the last one."""
         k, j, i = (n + b + a for n, b, a in zip(self.shape, before, after, strict=True))

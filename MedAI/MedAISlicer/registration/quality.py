@@ -37,8 +37,8 @@ def write_quality(
         nodes: reference role to node; the fixed volume is among them.
 
     Returns:
-        The table node. Numbers are numbers, NaN where there is none, with as many digits as can be read at a glance;
-        :func:`summaries_of` has all.
+        The table node. Figures are text with as many digits as can be read at a glance, empty where there is none, as
+        a column of numbers would show "nan" there; :func:`summaries_of` has all.
     """
     rows = [(frame, row) for frame, summary in enumerate(summaries, 1) if summary is not None for row in summary.rows()]
     content = vtk.vtkTable()
@@ -47,7 +47,7 @@ def write_quality(
     content.AddColumn(_column(vtk.vtkStringArray(), "Measure", [row["Measure"] for _frame, row in rows]))
     for title in ("Before", "After"):
         values = [_shown(row[title]) for _frame, row in rows]
-        content.AddColumn(_column(vtk.vtkDoubleArray(), title, values))
+        content.AddColumn(_column(vtk.vtkStringArray(), title, values))
     content.AddColumn(_column(vtk.vtkStringArray(), "Unit", [row["Unit"] for _frame, row in rows]))
     table = scene.CreateNodeByClass("vtkMRMLTableNode")
     table.UnRegister(None)
@@ -82,8 +82,8 @@ def referred(table: Node | None, role: str) -> Node | None:
     return None if table is None else table.GetNodeReference(role)
 
 
-def _shown(value: float | None) -> float:
-    return float("nan") if value is None else float(f"{value:.4g}")
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 def _column(array: Node, name: str, values: Sequence[Any]) -> Node:
