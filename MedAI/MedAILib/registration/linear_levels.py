@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from .linear_grids import Grid, box_of, widened
-from .linear_similarity import Similarity
+from .linear_similarity import Likeness, Similarity
 
 _AT_ONCE = 1_500_000
 """Sampled voxels per batch, which bounds the memory."""
@@ -125,7 +125,7 @@ class Level:
 
     def _slopes(self, transforms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         warped, seen, _ = self._warped(transforms, False)
-        likeness = self.similarity(self.fixed, warped, self.area * seen, True)
+        likeness = self._compared(warped, seen, True)
         assert likeness.force is not None and likeness.curvature is not None
         rises = _rises(warped)
         force = likeness.force.flatten(1)
@@ -138,12 +138,25 @@ class Level:
         turn = self._index_by_unit
         return numbers[0], numbers[1] @ turn, turn.T @ numbers[2] @ turn * (len(self._used) / len(self._some))
 
+    def _compared(self, warped: torch.Tensor, seen: torch.Tensor, slopes: bool) -> Likeness:
+        """The likeness, of which nothing is expected where the moving volume is not seen.
+
+        Without that, a poorly matching border is best pushed out of sight.
+        """
+        weight = self.area * seen
+        found = self.similarity(self.fixed, warped, weight, slopes)
+        covered = weight.sum((1, 2, 3), keepdim=True) / self.area.sum().clamp(min=1.0)
+        loss = 1.0 - (1.0 - found.loss) * covered.flatten()
+        if found.force is None or found.curvature is None:
+            return Likeness(loss)
+        return Likeness(loss, found.force * covered, found.curvature * covered)
+
     def losses(self, transforms: np.ndarray) -> np.ndarray:
         """The loss (b,) of each transform."""
         parts = []
         for part in self._batches(transforms):
             warped, seen, _ = self._warped(part, False)
-            parts.append(self.similarity(self.fixed, warped, self.area * seen, False).loss.double().cpu().numpy())
+            parts.append(self._compared(warped, seen, False).loss.double().cpu().numpy())
         return np.concatenate(parts)
 
     def fits(self, transforms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
