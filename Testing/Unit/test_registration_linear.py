@@ -92,7 +92,7 @@ def test_points_are_fitted_by_what_the_kind_allows(kind):
 
 def test_points_in_one_plane_are_not_trusted_with_shears():
     points = np.random.default_rng(1).normal(size=(8, 3)) * [40, 40, 0]
-    found = fit_points(points, points + [1, 2, 3], "affine")
+    found = fit_points(points, points + np.array([1.0, 2.0, 3.0]), "affine")
     assert np.allclose(found, pose(shift=(1.0, 2.0, 3.0)), atol=1e-9)
 
 
