@@ -112,7 +112,9 @@ def dipy_syn(fixed: Path, moving: Path, field: Path, device: str) -> None:
 
     images = [nibabel.load(path) for path in (fixed, moving)]
     arrays = [image.get_fdata(dtype=np.float32) for image in images]
-    search = SymmetricDiffeomorphicRegistration(metric=CCMetric(3), level_iters=[10, 10, 5])
+    # Its window must fit into the coarsest level.
+    radius = min(4, (-(-min(arrays[0].shape) // 4) - 1) // 2)
+    search = SymmetricDiffeomorphicRegistration(metric=CCMetric(3, radius=radius), level_iters=[10, 10, 5])
     found = search.optimize(*arrays, *(image.affine for image in images))
     _write_field(field, np.asarray(found.get_forward_field()), images[0].affine)
 
@@ -181,7 +183,7 @@ PEERS: dict[str, Peer] = {
     "demons": Peer(
         "SimpleITK", "diffeomorphic, histograms matched, levels 4-2-1 with 100, 50, 20 iterations, sigma 1.5", demons
     ),
-    "dipy SyN": Peer("dipy", "`CCMetric(3)`, `level_iters=[10, 10, 5]`", dipy_syn),
+    "dipy SyN": Peer("dipy", "`CCMetric(3)`, radius 4 or what a thin image allows, `level_iters=[10, 10, 5]`", dipy_syn),
     "ConvexAdam": Peer("convexAdam", "`convex_adam_pt`, all defaults (MIND)", convexadam),
     "FireANTs": Peer(
         "fireants", "`GreedyRegistration`, CC of width 7, levels 4-2-1 with 100, 100, 20 iterations", fireants
