@@ -183,7 +183,9 @@ PEERS: dict[str, Peer] = {
     "demons": Peer(
         "SimpleITK", "diffeomorphic, histograms matched, levels 4-2-1 with 100, 50, 20 iterations, sigma 1.5", demons
     ),
-    "dipy SyN": Peer("dipy", "`CCMetric(3)`, radius 4 or what a thin image allows, `level_iters=[10, 10, 5]`", dipy_syn),
+    "dipy SyN": Peer(
+        "dipy", "`CCMetric(3)`, radius 4 or what a thin image allows, `level_iters=[10, 10, 5]`", dipy_syn
+    ),
     "ConvexAdam": Peer("convexAdam", "`convex_adam_pt`, all defaults (MIND)", convexadam),
     "FireANTs": Peer(
         "fireants", "`GreedyRegistration`, CC of width 7, levels 4-2-1 with 100, 100, 20 iterations", fireants
