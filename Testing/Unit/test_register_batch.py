@@ -84,7 +84,10 @@ class TestTable:
 
     def test_columns_may_stand_in_any_order_with_semicolons_names_and_a_byte_order_mark(self, tmp_path: Path) -> None:
         path = tmp_path / "t.csv"
-        path.write_text("\ufeffname;moving;fixed;fixed_landmarks;moving_landmarks\np/1;m.nii;f.nii;f.fcsv;m.fcsv\n\n")
+        path.write_text(
+            "\ufeffname;moving;fixed;fixed_landmarks;moving_landmarks\np/1;m.nii;f.nii;f.fcsv;m.fcsv\n\n",
+            encoding="utf-8",
+        )
         (case,) = read_pairs(path)
         assert case.name == Path("p/1")
         assert case.sources().fixed_points == tmp_path / "f.fcsv"
