@@ -78,7 +78,8 @@ class Search:
         first: Similarity = Correlation() if same else MutualInformation(16, 64, 0.04)
         middle: Similarity = LocalCorrelation() if same else MutualInformation()
         # Blocks keep their size in mm from the middle to the fine grid: smaller ones leave affine steps ill determined.
-        measures = [first, *([middle] * (len(grids) - 2)), LocalCorrelation(block=8, signed=same)]
+        finest = LocalCorrelation(block=8 if len(grids) > 2 else 4, signed=same)
+        measures = [first, *([middle] * (len(grids) - 2)), finest]
         kept = [24, *([6] * (len(grids) - 2)), 1 if len(grids) > 2 else 4]
         steps = [8, *([12] * (len(grids) - 2)), 14]
         return [_Stage(*each) for each in zip(grids, measures, kept, steps, strict=True)]
