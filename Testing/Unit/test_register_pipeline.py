@@ -154,7 +154,7 @@ def test_too_little_memory_on_the_accelerator_is_told_and_the_run_goes_on_elsewh
     monkeypatch.setattr("MedAILib.pipeline.register.choose", devices.__getitem__)
 
     def linear(*arguments: object) -> object:
-        if arguments[8] == torch.device("cuda:0"):
+        if arguments[-2] == torch.device("cuda:0"):
             raise torch.cuda.OutOfMemoryError("full")
         return fake.engine().linear(*arguments)
 

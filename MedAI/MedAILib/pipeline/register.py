@@ -182,6 +182,7 @@ class _Run:
             moving_mask,
             matrix,
             points,
+            self.request.deformable,
         )
         try:
             result = Transform.from_matrix(found.matrix)

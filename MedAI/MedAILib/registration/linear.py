@@ -49,6 +49,7 @@ def register_linear(
     moving_mask: Image | None = None,
     start: np.ndarray | None = None,
     landmarks: tuple[np.ndarray, np.ndarray] | None = None,
+    rough: bool = False,
     device: torch.device | None = None,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> LinearResult:
@@ -61,6 +62,7 @@ def register_linear(
         fixed_mask, moving_mask: label maps on any grid; only what lies where they are not 0 is compared.
         start: (4, 4), fixed RAS mm to moving RAS mm; the search stays around it. None: everywhere.
         landmarks: fixed and moving points (n, 3), RAS mm, n of 3 or more; the search begins around their fit.
+        rough: leave out the finest grid, which a deformable registration that follows makes up for.
         device: where it runs; the CPU by default.
         progress: gets the fraction done, 0 to 1; may raise Cancelled.
 
@@ -81,7 +83,9 @@ def register_linear(
             here = plane.inside(here)
             known = None if known is None else plane.inside(known)
         search = Search(first, second, contrast, plane is not None)
-        found = search.run(kind, known, lambda fraction: progress(_PREPARED + (1 - _PREPARED) * fraction))
+        # A small volume has two grids, of which the first one allows no shear.
+        stages = max(2, len(search.stages) - 1) if rough else None
+        found = search.run(kind, known, lambda fraction: progress(_PREPARED + (1 - _PREPARED) * fraction), stages)
         before, after = search.losses(np.stack([here, found]))
         matrix = found if plane is None else plane.outside(found)
         return LinearResult(matrix, 1 - float(before), 1 - float(after))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ..geometry import spacing_of
 from .linear_grids import Grid, box_of, widened
 from .linear_similarity import Likeness, Similarity
 
@@ -20,6 +21,8 @@ _AT_ONCE = 1_500_000
 """Sampled voxels per batch, which bounds the memory."""
 _ENOUGH = 30_000
 """Voxels from which the second derivatives are summed up."""
+_MARGIN = 0.06
+"""Width of the background around the fixed subject that is compared, too, in radii of the subject."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,12 @@ class Level:
     def __init__(self, fixed: Grid, moving: Grid, frame: Frame, similarity: Similarity) -> None:
         self.frame, self.similarity = frame, similarity
         device = fixed.values.device
-        area = fixed.mask if fixed.mask is not None else widened(fixed.subject, 1)
+        if fixed.mask is not None:
+            area = fixed.mask
+        else:
+            # As wide in mm on a fine grid as on a coarse one, else the outline counts less and the subject may shrink.
+            size = float(np.prod(spacing_of(fixed.affine))) ** (1 / 3)
+            area = widened(fixed.subject, max(1, round(_MARGIN * frame.radius / size)))
         box = box_of(widened(area, 1))
         self.fixed = fixed.values[box].contiguous()
         self.area = area[box].float()

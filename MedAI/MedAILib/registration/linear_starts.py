@@ -74,10 +74,11 @@ def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
 
 
 def turned(axis: np.ndarray, degrees: float) -> np.ndarray:
-    """(3, 3) rotation about an axis."""
-    from scipy.spatial.transform import Rotation
-
-    return Rotation.from_rotvec(np.radians(degrees) * axis / np.linalg.norm(axis)).as_matrix()
+    """(3, 3) rotation about an axis (Rodrigues)."""
+    x, y, z = axis / np.linalg.norm(axis)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    angle = np.radians(degrees)
+    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
 
 
 def rotations(flat: bool) -> list[np.ndarray]:
