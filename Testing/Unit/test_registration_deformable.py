@@ -13,7 +13,9 @@ from MedAILib.registration.folds import determinant, relax, spread, unfold
 from MedAILib.registration.lattice import Lattice
 from MedAILib.registration.lncc import LocalCorrelation
 from MedAILib.registration.mind import DescriptorDistance, mind_ssc
-from MedAILib.registration.symmetry import agree, invert
+from MedAILib.registration.presets import Deformation
+from MedAILib.registration.symmetry import agree, agree_velocities, invert
+from MedAILib.registration.velocity import exponential
 from MedAILib.registration.working import prepare
 from MedAILib.transforms import DisplacementField, Transform, jacobian_map, jacobian_statistics, warp_image
 
@@ -164,13 +166,23 @@ def test_a_displacement_and_its_inverse_cancel():
     assert (back - v)[:, 3:-3, 3:-3, 3:-3].abs().max() < 0.02
 
 
+def test_a_velocity_and_its_negative_lead_back():
+    spacing = torch.tensor([2.0, 1.0, 1.0]).reshape(3, 1, 1, 1)
+    velocity = torch.from_numpy(np.stack([smooth_noise((14, 14, 14), seed) for seed in range(3)]) - 0.5) * 2
+    there, back = exponential(velocity, spacing), exponential(-velocity, spacing)
+    assert determinant(there, spacing).min() > 0
+    assert (invert(there, spacing) - back)[:, 3:-3, 3:-3, 3:-3].abs().max() < 0.05
+    halves = agree_velocities(velocity, -velocity)
+    assert torch.equal(halves[0], velocity) and torch.equal(halves[1], -velocity)
+
+
 # The whole
 
 
 @pytest.mark.parametrize("preset", ["fast", "default", "accurate"])
 def test_a_known_deformation_is_found_without_folds(preset):
     fixed, moving, truth, inside = bumpy_pair()
-    result = register_deformable(fixed, moving, Transform(()), "same", preset, None, None, CPU)
+    result = register_deformable(fixed, moving, Transform(()), "same", preset, None, None, Deformation(), CPU)
     found = Transform((result.field,))
     before = error_mm(Transform(()), truth, fixed, inside)
     assert error_mm(found, truth, fixed, inside) < 0.4 * before
@@ -178,10 +190,31 @@ def test_a_known_deformation_is_found_without_folds(preset):
     assert result.similarity > result.similarity_start or preset == "fast"
 
 
+@pytest.mark.parametrize("regularization", ["diffusion", "curvature", "elastic"])
+@pytest.mark.parametrize("preset", ["fast", "accurate"])
+def test_a_velocity_field_finds_it_without_a_repair(regularization, preset):
+    fixed, moving, truth, inside = bumpy_pair()
+    deformation = Deformation(regularization, diffeomorphic=True)
+    result = register_deformable(fixed, moving, Transform(()), "same", preset, None, None, deformation, CPU)
+    found = Transform((result.field,))
+    assert error_mm(found, truth, fixed, inside) < 0.5 * error_mm(Transform(()), truth, fixed, inside)
+    assert result.folded == 0
+    assert jacobian_statistics(jacobian_map(found, fixed)).folds_percent == 0
+
+
+@pytest.mark.parametrize("regularization", ["curvature", "elastic"])
+def test_other_regularizations_find_it_too(regularization):
+    fixed, moving, truth, inside = bumpy_pair()
+    deformation = Deformation(regularization)
+    result = register_deformable(fixed, moving, Transform(()), "same", "fast", None, None, deformation, CPU)
+    before = error_mm(Transform(()), truth, fixed, inside)
+    assert error_mm(Transform((result.field,)), truth, fixed, inside) < 0.5 * before
+
+
 def test_another_contrast_is_registered_by_descriptors():
     fixed, moving, truth, inside = bumpy_pair()
     other = moving.with_array(np.where(moving.array > 5, 160 - moving.array, 0).astype(np.float32))
-    found = register_deformable(fixed, other, Transform(()), "different", "fast", None, None, CPU)
+    found = register_deformable(fixed, other, Transform(()), "different", "fast", None, None, Deformation(), CPU)
     before = error_mm(Transform(()), truth, fixed, inside)
     assert error_mm(Transform((found.field,)), truth, fixed, inside) < 0.6 * before
 
@@ -195,12 +228,12 @@ def test_turned_and_flipped_grids_give_the_same_world_displacement():
         moving.affine @ np.array([[1, 0, 0, 0], [0, -1, 0, moving.shape[1] - 1], [0, 0, 1, 0], [0, 0, 0, 1.0]]),
         "flipped",
     )
-    plain = register_deformable(fixed, moving, Transform(()), "same", "fast", None, None, CPU)
-    other = register_deformable(fixed, flipped, Transform(()), "same", "fast", None, None, CPU)
+    plain = register_deformable(fixed, moving, Transform(()), "same", "fast", None, None, Deformation(), CPU)
+    other = register_deformable(fixed, flipped, Transform(()), "same", "fast", None, None, Deformation(), CPU)
     assert error_mm(Transform((plain.field,)), Transform((other.field,)), fixed, inside) < 0.1
     turned = Image(fixed.array, turn @ fixed.affine, "turned")
     moved = Image(moving.array, turn @ moving.affine, "moved")
-    around = register_deformable(turned, moved, Transform(()), "same", "fast", None, None, CPU)
+    around = register_deformable(turned, moved, Transform(()), "same", "fast", None, None, Deformation(), CPU)
     expected = np.einsum("rc,ckji->rkji", turn[:3, :3], plain.field.image.array)
     assert np.abs(around.field.image.array - expected).max() < 0.2
 
@@ -210,8 +243,10 @@ def test_an_initial_transform_comes_after_the_displacement():
     shift = np.eye(4)
     shift[:3, 3] = [30.0, -20.0, 10.0]
     far = Image(moving.array, shift @ moving.affine, "far")
-    result = register_deformable(fixed, far, Transform.from_matrix(shift), "same", "fast", None, None, CPU)
-    here = register_deformable(fixed, moving, Transform(()), "same", "fast", None, None, CPU)
+    result = register_deformable(
+        fixed, far, Transform.from_matrix(shift), "same", "fast", None, None, Deformation(), CPU
+    )
+    here = register_deformable(fixed, moving, Transform(()), "same", "fast", None, None, Deformation(), CPU)
     assert np.abs(result.field.image.array - here.field.image.array).max() < 0.05
 
 
@@ -223,9 +258,11 @@ def test_what_is_masked_out_does_not_steer():
     mask[:, :, :12] = 0
     left_out = Image(mask, fixed.affine, "mask", Kind.LABEL)
     spoiled_image = fixed.with_array(spoiled)
-    masked = register_deformable(spoiled_image, moving, Transform(()), "same", "fast", left_out, None, CPU)
-    clean = register_deformable(fixed, moving, Transform(()), "same", "fast", None, None, CPU)
-    open_ = register_deformable(spoiled_image, moving, Transform(()), "same", "fast", None, None, CPU)
+    masked = register_deformable(
+        spoiled_image, moving, Transform(()), "same", "fast", left_out, None, Deformation(), CPU
+    )
+    clean = register_deformable(fixed, moving, Transform(()), "same", "fast", None, None, Deformation(), CPU)
+    open_ = register_deformable(spoiled_image, moving, Transform(()), "same", "fast", None, None, Deformation(), CPU)
     far = np.s_[:, :, :, clean.field.image.shape[2] // 2 :]
     close = np.abs(masked.field.image.array[far] - clean.field.image.array[far]).mean()
     assert close < np.abs(open_.field.image.array[far] - clean.field.image.array[far]).mean() + 0.05
@@ -235,7 +272,7 @@ def test_one_slice_is_registered_in_its_plane():
     fixed, moving, _, _ = bumpy_pair((40, 48, 44))
     flat = [image.with_array(image.array) for image in (fixed, moving)]
     one, two = (Image(image.array[20:21], image.affine, image.name) for image in flat)
-    result = register_deformable(one, two, Transform(()), "same", "fast", None, None, CPU)
+    result = register_deformable(one, two, Transform(()), "same", "fast", None, None, Deformation(), CPU)
     assert result.field.image.shape[0] == 1
     assert np.abs(result.field.image.array[2]).max() == 0
     warped = warp_image(two, one, Transform((result.field,)))
@@ -248,7 +285,7 @@ def test_one_slice_is_registered_in_its_plane():
 def test_progress_rises_to_the_end_and_may_stop_the_run():
     fixed, moving, _, _ = bumpy_pair((24, 28, 26))
     seen = []
-    register_deformable(fixed, moving, Transform(()), "same", "accurate", None, None, CPU, seen.append)
+    register_deformable(fixed, moving, Transform(()), "same", "accurate", None, None, Deformation(), CPU, seen.append)
     assert seen == sorted(seen)
     assert 0 < seen[0] < seen[-1] <= 1.0 + 1e-9
 
@@ -256,7 +293,7 @@ def test_progress_rises_to_the_end_and_may_stop_the_run():
         raise Cancelled("stop")
 
     with pytest.raises(Cancelled):
-        register_deformable(fixed, moving, Transform(()), "same", "fast", None, None, CPU, stop)
+        register_deformable(fixed, moving, Transform(()), "same", "fast", None, None, Deformation(), CPU, stop)
 
 
 def test_a_large_image_is_thinned_and_a_thin_slab_keeps_its_slices():

@@ -223,6 +223,8 @@ def register_many(
     progress: bool = True,
     refine: bool = False,
     start: str = "auto",
+    regularization: str = "diffusion",
+    diffeomorphic: bool = False,
     **options: Any,
 ) -> BatchResult:
     """Register all pairs of a CSV table; see :func:`run_pairs` and :class:`PairOptions` for the rest.
@@ -232,5 +234,7 @@ def register_many(
         >>> result = MedAILib.register_many("pairs.csv", "results", preset="fast")  # doctest: +SKIP
         >>> result.failed  # doctest: +SKIP
     """
-    request = RegistrationRequest(kind, preset, contrast, start, refine)
+    request = RegistrationRequest(
+        kind, preset, contrast, start, refine, regularization=regularization, diffeomorphic=diffeomorphic
+    )
     return run_pairs(table, folder, request, PairOptions(**options), watch_on_console(progress))

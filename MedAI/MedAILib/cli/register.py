@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..pairs import PairSources, PairTargets
-from ..registration.request import CONTRASTS, KINDS, PRESETS, STARTS, RegistrationRequest
+from ..registration.request import CONTRASTS, KINDS, PRESETS, REGULARIZATIONS, STARTS, RegistrationRequest
 from .asking import may_replace
 from .batch import tell_batch
 
@@ -53,6 +53,12 @@ def add(commands: Any) -> None:
         choices=STARTS,
         default="auto",
         help="given: begin where --initial or else the headers put the images, and look only nearby",
+    )
+    method.add_argument(
+        "--regularization", choices=REGULARIZATIONS, default="diffusion", help="what keeps the deformation smooth"
+    )
+    method.add_argument(
+        "--diffeomorphic", action="store_true", help="deform by a velocity field, invertible by construction (slower)"
     )
     method.add_argument("--refine", action="store_true", help="optimize a network on this pair afterwards")
     method.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1 or mps")
@@ -101,7 +107,15 @@ def _add_results(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; raises MedAIError."""
-    request = RegistrationRequest(options.kind, options.preset, options.contrast, options.start, options.refine)
+    request = RegistrationRequest(
+        options.kind,
+        options.preset,
+        options.contrast,
+        options.start,
+        options.refine,
+        regularization=options.regularization,
+        diffeomorphic=options.diffeomorphic,
+    )
     show = not options.quiet and not options.json and sys.stderr.isatty()
     return _one(options, request, show) if options.pairs is None else _many(options, request, show)
 

@@ -13,6 +13,7 @@ from ..image import Image
 from ..inference.devices import Device, choose
 from ..inference.ladder import is_out_of_memory
 from ..registration.checks import POINTS_FOR_ROTATION, check_pair, overlap_share
+from ..registration.presets import Deformation
 from ..registration.request import Pair, Registration, RegistrationRequest
 from ..registration.summary import Change, RegistrationSummary
 from ..transforms import IDENTITY, AffineTransform, Similarity, Transform, jacobian_map, warp_image, warp_labels
@@ -207,6 +208,7 @@ class _Run:
                 self.request.preset,
                 pair.fixed_mask,
                 pair.moving_mask,
+                Deformation(self.request.regularization, self.request.diffeomorphic),
             )
         except ContentError:  # a field checks itself for NaN
             return None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..checks import check_scalar_volume
+from ..checks import check_scalar_volume, label_like
 from ..errors import ContentError, GeometryError, UsageError
 from ..image import Image, Kind
 from ..spatial import resample
@@ -18,8 +18,6 @@ from .request import Pair, RegistrationRequest
 _SIZES = 3.0
 """Extents that differ by more than this factor along an axis of the body are worth a warning."""
 _SPACINGS = 4.0
-_FEW_VALUES = 64
-_ENOUGH = 300_000
 _LEAST_OVERLAP = 0.02
 _LEAST_MASK = 64
 POINTS_FOR_ROTATION = 3
@@ -125,12 +123,10 @@ def _listed(sizes: np.ndarray) -> str:
 
 
 def _looks_like_labels(image: Image) -> Iterator[Warned]:
-    sample = image.array.ravel()[:: max(1, image.array.size // _ENOUGH)]
-    values = np.unique(sample)
-    if len(values) <= _FEW_VALUES and (values == np.rint(values)).all() and values[0] >= 0:
+    if count := label_like(image):
         yield Warned(
             "label-map",
-            f"{image.name} holds only {len(values)} different whole numbers, as a label map does. They are compared as "
+            f"{image.name} holds only {count} different whole numbers, as a label map does. They are compared as "
             "if they were brightness; if it is a label map, give the scan as the image and this as its labels.",
         )
 

@@ -30,9 +30,10 @@ from .folds import relax, spread, unfold
 from .lattice import Lattice
 from .lncc import LocalCorrelation
 from .mind import DescriptorDistance, mind_ssc
-from .presets import LIMIT, PRESETS, Level
+from .presets import LIMIT, PRESETS, Deformation, Level
 from .regularization import smooth
-from .symmetry import agree
+from .symmetry import agree, agree_velocities
+from .velocity import exponential
 from .working import Working, prepare, shrink
 
 _STEP = 2
@@ -71,6 +72,7 @@ def register_deformable(
     preset: str,
     fixed_mask: Image | None,
     moving_mask: Image | None,
+    deformation: Deformation,
     device: torch.device,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> DeformableResult:
@@ -82,6 +84,7 @@ def register_deformable(
         contrast: "same" or "different".
         preset: a name of :data:`.presets.PRESETS`.
         fixed_mask, moving_mask: label maps on any grid; only what lies where they are not 0 is compared.
+        deformation: what kind of field.
         device: where it runs.
         progress: gets the fraction done, 0 to 1; may raise Cancelled.
     """
@@ -101,14 +104,14 @@ def register_deformable(
             def tell(fraction: float, done: float = done, share: float = share) -> None:
                 progress(done + fraction * share)
 
-            optimizer = _Optimizer(working, factor, level, contrast, u)
+            optimizer = _Optimizer(working, factor, level, contrast, deformation, u)
             u, first, end = optimizer.run(tell)
             start, spacing = first if number == 0 else start, optimizer.spacing
             if back is not None and twice:
-                v, _, _ = _Optimizer(back, factor, level, contrast, v).run(lambda f: tell(1 + f))
-                u, v = agree(u, v, spacing)
+                v, _, _ = _Optimizer(back, factor, level, contrast, deformation, v).run(lambda f: tell(1 + f))
+                u, v = agree_velocities(u, v) if deformation.diffeomorphic else agree(u, v, spacing)
         assert u is not None
-        u, folded = unfold(u, spacing)
+        u, folded = unfold(exponential(u, spacing) if deformation.diffeomorphic else u, spacing)
         displacement = _world_field(u, working)
     return DeformableResult(displacement, start, end, folded)
 
@@ -124,10 +127,22 @@ def _levels(working: Working, preset: str, contrast: str) -> list[Level]:
 
 
 class _Optimizer:
-    """One level of the pyramid. Displacements are in voxels of the finest grid, components in array order."""
+    """One level of the pyramid.
 
-    def __init__(self, working: Working, factor: Shape, level: Level, contrast: str, u: torch.Tensor | None) -> None:
-        self._level = level
+    Its state u, displacements or velocities at the nodes (3, …), is in voxels of the finest grid, components in array
+    order.
+    """
+
+    def __init__(
+        self,
+        working: Working,
+        factor: Shape,
+        level: Level,
+        contrast: str,
+        deformation: Deformation,
+        u: torch.Tensor | None,
+    ) -> None:
+        self._level, self._deformation = level, deformation
         device = working.fixed.device
         fixed, moving = shrink(working.fixed, factor), shrink(working.moving, factor)
         self._factor = torch.tensor(factor, dtype=torch.float32, device=device).reshape(3, 1, 1, 1)
@@ -148,13 +163,13 @@ class _Optimizer:
             self._similarity = DescriptorDistance(mind_ssc(fixed), weight)
 
     def run(self, progress: Callable[[float], None]) -> tuple[torch.Tensor, float, float]:
-        """Displacement at the nodes (3, …), and the similarity at the beginning and at the end of the level."""
+        """The state, and the similarity at the beginning and at the end of the level."""
         level, u = self._level, self._u
         gamma, first, before = level.gamma, 0.0, -1.0
         mean, square = torch.zeros_like(u), torch.zeros_like(u)
         value = torch.zeros(())
         for count in range(1, level.iterations + 1):
-            warped = self._warp(u)
+            warped = self._warp(self._displacement(u))
             value, slope = self._similarity(warped)
             force = self.lattice.to_nodes(_times_own_slope(warped, slope))
             mean.lerp_(force, 1 - _FIRST_MOMENT)
@@ -163,12 +178,12 @@ class _Optimizer:
             size = (square / (1 - _SECOND_MOMENT**count)).sqrt_()
             typical = size.square().sum(0).mean().sqrt_()
             step = direction / (size + _DAMPING * typical + 1e-30)
-            u = smooth(u + level.rate * self._factor * step, "diffusion", gamma)
+            u = self._smooth(u + level.rate * self._factor * step, gamma)
             if count % _STEER_EVERY == 0 or count == level.iterations:
                 if level.spread is not None:
-                    gamma *= 1.25 if spread(u, self.spacing) > level.spread else 0.85
+                    gamma *= 1.25 if spread(self._displacement(u), self.spacing) > level.spread else 0.85
                     gamma = min(max(gamma, 0.005), 2.0)
-                if level.floor is not None:
+                if level.floor is not None and not self._deformation.diffeomorphic:
                     u = relax(u, self.spacing, level.floor)
             if count == 1 or count % _LOOK_EVERY == 0:
                 now = float(value)
@@ -178,6 +193,15 @@ class _Optimizer:
                     break
                 before = now
         return u, first, float(value)
+
+    def _displacement(self, u: torch.Tensor) -> torch.Tensor:
+        return exponential(u, self.spacing) if self._deformation.diffeomorphic else u
+
+    def _smooth(self, u: torch.Tensor, gamma: float) -> torch.Tensor:
+        """Regularized, in units of nodes, where the components of an elastic field mix."""
+        if self._deformation.regularization != "elastic":
+            return smooth(u, self._deformation.regularization, gamma)
+        return smooth(u / self.spacing, "elastic", gamma) * self.spacing
 
     def _place(self, moving: tuple[int, ...], pad: list[int]) -> None:
         """Prepare what turns a displacement into the coordinates that ``grid_sample`` wants, -1 to 1, i first."""
@@ -208,7 +232,7 @@ class _Optimizer:
         weight = None if working.fixed_weight is None else shrink(working.fixed_weight, factor)
         if working.moving_weight is None:
             return weight
-        there = self._sample(shrink(working.moving_weight, factor)[None], self._u)[0]
+        there = self._sample(shrink(working.moving_weight, factor)[None], self._displacement(self._u))[0]
         return there if weight is None else weight * there
 
 

@@ -45,6 +45,20 @@ class Preset:
     symmetric: bool = False
 
 
+@dataclass(frozen=True)
+class Deformation:
+    """What kind of field is sought.
+
+    Attributes:
+        regularization: "diffusion", "curvature" or "elastic", see :mod:`.regularization`.
+        diffeomorphic: optimize a stationary velocity field, whose exponential is the displacement, so that the
+            transform has a smooth inverse by construction; else the displacement itself, from which folds are removed.
+    """
+
+    regularization: str = "diffusion"
+    diffeomorphic: bool = False
+
+
 LIMIT = 12_000_000
 """Voxels of the finest grid that any preset works on; of a larger image every second voxel is enough."""
 

@@ -18,6 +18,7 @@ PRESETS = ("fast", "default", "accurate")
 KINDS = ("rigid", "similarity", "affine", "deformable")
 CONTRASTS = ("auto", "same", "different")
 STARTS = ("auto", "given")
+REGULARIZATIONS = ("diffusion", "curvature", "elastic")
 OUTPUTS = ("warped", "warped_labels", "jacobian")
 _LABEL_ROLES = ("fixed_mask", "moving_mask", "fixed_labels", "moving_labels")
 _ROLES = ("fixed", "moving", *_LABEL_ROLES)
@@ -40,6 +41,9 @@ class RegistrationRequest:
         refine: optimize a network on this one pair after the engine (deformable only; slow without a GPU).
         outputs: what the worker sends back besides the transform and its inverse, of :data:`OUTPUTS`. "warped" and
             "warped_labels" are the moving image and labels on the fixed grid, "jacobian" is the local change of volume.
+        regularization: of the displacement field, of :data:`REGULARIZATIONS`.
+        diffeomorphic: let a stationary velocity field deform, which has a smooth inverse by construction; else a
+            displacement field, from which folds are removed. Slower.
     """
 
     kind: str = "deformable"
@@ -48,10 +52,13 @@ class RegistrationRequest:
     start: str = "auto"
     refine: bool = False
     outputs: tuple[str, ...] = ()
+    regularization: str = "diffusion"
+    diffeomorphic: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outputs", tuple(self.outputs))
         choices = {"kind": KINDS, "preset": PRESETS, "contrast": CONTRASTS, "start": STARTS}
+        choices["regularization"] = REGULARIZATIONS
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}.")

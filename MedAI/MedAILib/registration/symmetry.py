@@ -22,6 +22,12 @@ def agree(there: torch.Tensor, back: torch.Tensor, spacing: torch.Tensor) -> tup
     return 0.5 * (there + invert(back, spacing)), 0.5 * (back + invert(there, spacing))
 
 
+def agree_velocities(there: torch.Tensor, back: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same of stationary velocities, where the inverse is the negative."""
+    half = 0.5 * (there - back)
+    return half, -half
+
+
 def invert(u: torch.Tensor, spacing: torch.Tensor) -> torch.Tensor:
     """v with v(y) = −u(y + v(y)), by fixed-point iteration; arguments as for :func:`agree`."""
     shape = u.shape[1:]
