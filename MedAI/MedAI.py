@@ -241,6 +241,7 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onRunEnded(self, outcome: Any) -> None:
         from MedAILib.errors import ModalityError
+        from MedAISlicer.reporting import report
         from MedAISlicer.wording import other_modality
 
         run, self._run = self._run, None
@@ -252,14 +253,8 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 return
             outcome = replace(outcome, error=None, cancelled="")
         self._panel.show_end(outcome)
-        for code, message in outcome.warnings:
-            logging.warning("MedAI: %s (%s)", message, code)
-        if outcome.error is not None:
-            sentence, _newline, details = str(outcome.error).partition("\n")
-            if details:
-                logging.error("MedAI: %s", details)
-            slicer.util.errorDisplay(sentence, **({"detailedText": details} if details else {}))
-        elif outcome.result is not None:
+        report(outcome)
+        if outcome.result is not None:
             logging.info("MedAI: done, result in %s", outcome.result.segmentation.GetName())
             self._panel.show_result(outcome.result.segmentation)
             if outcome.result.of_sequence:
@@ -293,14 +288,9 @@ class MedAILogic(ScriptedLoadableModuleLogic):
 
     def likelyInput(self) -> Any:
         """The volume that a slice view shows, else the first one that can be segmented; None if there is none."""
-        views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-        shown = [slicer.mrmlScene.GetNodeByID(view.GetBackgroundVolumeID() or "") for view in views]
-        for node in [*shown, *slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]:
-            # A label map is a scalar volume too.
-            chosen = node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode"
-            if chosen and not node.GetHideFromEditors() and node.GetImageData() is not None:
-                return node
-        return None
+        from MedAISlicer.shown import likely_input
+
+        return likely_input()
 
     def chooseOwnOutput(self, segmentation: Any) -> None:
         """Let the next run renew what this one made, unless the user has chosen where results go."""

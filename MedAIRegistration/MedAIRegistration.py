@@ -6,7 +6,6 @@ import logging
 import sys
 from typing import Any
 
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -20,8 +19,6 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from MedAISlicer.registration.parameters import RegistrationParameterNode
-
-FLICKER_MS = 500
 
 
 class MedAIRegistration(ScriptedLoadableModule):
@@ -49,11 +46,13 @@ class MedAIRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def setup(self) -> None:
         """Build the panel; called when the user opens the module for the first time."""
+        from MedAISlicer.compare import View
         from MedAISlicer.devices import DeviceQuestion
         from MedAISlicer.pulse import Pulse
-        from MedAISlicer.registration.compare import Comparison, View
+        from MedAISlicer.registration.compare import Comparison
         from MedAISlicer.registration.panel import RegistrationPanel
         from MedAISlicer.run import RunController
+        from MedAISlicer.view_switch import ViewSwitch
 
         ScriptedLoadableModuleWidget.setup(self)
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/MedAIRegistration.ui"))
@@ -65,11 +64,7 @@ class MedAIRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self._panel = RegistrationPanel(self.ui)
         self._controller = RunController(Pulse(self._onPulse), self._onRunChanged, self._onRunEnded)
         self._deviceQuestion = DeviceQuestion(self._onDevicesKnown)
-        self._comparison = Comparison(slicer.util.resetSliceViews)
-        self._flicker = qt.QTimer()
-        self._flicker.setInterval(FLICKER_MS)
-        self._flicker.connect("timeout()", self._onFlicker)
-        self._flickerOpacity = 0.0
+        self._views = ViewSwitch(Comparison(slicer.util.resetSliceViews), self.ui.fadeSlider, self._panel.show_view)
         self._run: Any = None
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
@@ -87,20 +82,19 @@ class MedAIRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui.differenceButton.connect("clicked(bool)", lambda: self.onViewButton(View.DIFFERENCE))
         self.ui.gridButton.connect("clicked(bool)", lambda: self.onViewButton(View.GRID))
         self.ui.jacobianButton.connect("clicked(bool)", lambda: self.onViewButton(View.JACOBIAN))
-        self.ui.fadeSlider.connect("valueChanged(int)", self.onFadeSlider)
+        self.ui.fadeSlider.connect("valueChanged(int)", self._views.fade)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
         """Stop what goes on; called when Slicer closes or the module is reloaded."""
-        from MedAISlicer.registration import undo
+        from MedAISlicer import scene_undo
 
         self._deviceQuestion.stop()
-        self._flicker.stop()
-        self._comparison.forget()
+        self._views.let_go()
         self._controller.abandon()
         self.setParameterNode(None)
         self.removeObservers()
-        undo.forget()
+        scene_undo.forget()
 
     def enter(self) -> None:
         """Called each time the user opens this module."""
@@ -108,8 +102,8 @@ class MedAIRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def exit(self) -> None:
         """Called each time the user opens another module; a run goes on, and views stay, but nothing flickers."""
-        if self._flicker.active:
-            self._stopViews()
+        if self._views.flickering:
+            self._views.stop()
         self.setParameterNode(None)
 
     def onReload(self) -> None:
@@ -121,12 +115,12 @@ class MedAIRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """The scene is about to go away, and the result of a run would have no place."""
-        from MedAISlicer.registration import undo
+        from MedAISlicer import scene_undo
 
         self._controller.cancel(_("The scene was closed."))
-        self._stopViews(restore=False)
+        self._views.stop(restore=False)
         self.setParameterNode(None)
-        undo.forget()
+        scene_undo.forget()
         self._panel.show_result(None)
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
@@ -145,7 +139,7 @@ class MedAIRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         if self._controller.busy and self._run is not None and self._run.uses(node):
             self._controller.cancel(_("{name} was deleted.").format(name=node.GetName()))
         elif node is self.ui.qualityTable.mrmlTableNode():
-            self._stopViews()
+            self._views.stop()
             self._panel.show_result(None)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
@@ -208,27 +202,28 @@ class MedAIRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             ):
                 return
             ensure()
-            self._stopViews()
+            self._views.stop()
             self._run = self.logic.createRun(self._parameterNode)
             logging.info("MedAI: registering %s", self._run.name)
             self._controller.start(self._run)
 
     def onUndoButton(self) -> None:
         """Take the shown run back."""
-        from MedAISlicer.registration import undo
-        from MedAISlicer.registration.compare import drop_helpers
+        from MedAISlicer import scene_undo
+        from MedAISlicer.compare import drop_helpers
+        from MedAISlicer.registration.compare import HELPERS
 
-        self._stopViews()
+        self._views.stop()
         table = self.ui.resultSelector.currentNode()
-        if undo.can_undo(table):
-            drop_helpers(table)
-            undo.undo(table)
+        if scene_undo.can_undo(table):
+            drop_helpers(table, HELPERS)
+            scene_undo.undo(table)
             self._panel.show_undone()
 
     def onResultChanged(self, table: Any) -> None:
         """Show another result."""
         if table is not self.ui.qualityTable.mrmlTableNode():
-            self._stopViews()
+            self._views.stop()
         self._panel.show_result(table)
 
     def onAdvancedCollapsed(self, collapsed: bool) -> None:
@@ -242,40 +237,7 @@ class MedAIRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def onViewButton(self, view: Any) -> None:
         """Compare in this way; the same button again ends it."""
-        from MedAISlicer.registration.compare import View
-
-        ending = self._comparison.view is view
-        self._flicker.stop()
-        if ending:
-            self._stopViews()
-            return
-        try:
-            with slicer.util.tryWithErrorDisplay(None, waitCursor=True):
-                self._comparison.show(self.ui.resultSelector.currentNode(), view)
-        finally:
-            self._panel.show_view(self._comparison.view)
-        if view is View.FADE:
-            self.onFadeSlider(self.ui.fadeSlider.value)
-        elif view is View.FLICKER:
-            self._flicker.start()
-
-    def onFadeSlider(self, value: int) -> None:
-        """Show more or less of the registered volume."""
-        from MedAISlicer.registration.compare import View
-
-        if self._comparison.view is View.FADE:
-            self._comparison.set_opacity(value / 100.0)
-
-    def _onFlicker(self) -> None:
-        self._flickerOpacity = 1.0 - self._flickerOpacity
-        self._comparison.set_opacity(self._flickerOpacity)
-
-    def _stopViews(self, restore: bool = True) -> None:
-        self._flicker.stop()
-        if restore and self._comparison.view is not None:
-            self._comparison.stop()
-        self._comparison.forget()
-        self._panel.show_view(None)
+        self._views.press(self.ui.resultSelector.currentNode(), view)
 
     def _onPulse(self) -> None:
         self._controller.tick()
@@ -284,17 +246,13 @@ class MedAIRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self._panel.show_status(status)
 
     def _onRunEnded(self, outcome: Any) -> None:
+        from MedAISlicer.reporting import report
+
         self._run = None
         self._checkCanApply()
         self._panel.show_end(outcome)
-        for code, message in outcome.warnings:
-            logging.warning("MedAI: %s (%s)", message, code)
-        if outcome.error is not None:
-            sentence, _newline, details = str(outcome.error).partition("\n")
-            if details:
-                logging.error("MedAI: %s", details)
-            slicer.util.errorDisplay(sentence, **({"detailedText": details} if details else {}))
-        elif outcome.result is not None:
+        report(outcome)
+        if outcome.result is not None:
             table = outcome.result.table
             logging.info("MedAI: done, figures in %s", table.GetName())
             self.logic.getParameterNode().result = table
@@ -304,7 +262,8 @@ class MedAIRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def _showAtOnce(self, table: Any) -> None:
         """Show a new result in the views; its button ends that."""
-        from MedAISlicer.registration.compare import View, possible
+        from MedAISlicer.compare import View
+        from MedAISlicer.registration.compare import possible
 
         if not possible(table, View.FADE):
             self.onViewButton(View.FADE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import SimpleITK as sitk
@@ -19,18 +20,19 @@ def write_series(
     spacing: tuple[float, float] = (0.5, 0.75),
     modality: str = "MR",
     scaled: bool = False,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Path]:
     """One file per slice of ``volume`` (k, j, i), at ``positions`` (LPS, mm).
 
     ``spacing`` is (between rows, between columns); ``scaled`` makes PET
-    of it, which stores half of each (even) value with a slope of 2.
+    of it, which stores half of each (even) value with a slope of 2; ``tags`` are added to those of each file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for number, (slice_, position) in enumerate(zip(volume, positions, strict=True)):
         image = sitk.GetImageFromArray(slice_)
         image.SetSpacing((spacing[1], spacing[0]))
-        tags = {
+        written = {
             "0008|0016": "1.2.840.10008.5.1.4.1.1.128" if scaled else "1.2.840.10008.5.1.4.1.1.4",
             "0008|0018": f"{uid}.{number + 1}",
             "0008|0060": modality,
@@ -42,8 +44,8 @@ def write_series(
             "0020|0037": "\\".join(f"{x:g}" for x in orientation),
         }
         if scaled:
-            tags |= {"0028|1052": "0", "0028|1053": "2"}
-        for key, value in tags.items():
+            written |= {"0028|1052": "0", "0028|1053": "2"}
+        for key, value in {**written, **tags}.items():
             image.SetMetaData(key, value)
         writer = sitk.ImageFileWriter()
         writer.KeepOriginalImageUIDOn()

@@ -29,6 +29,7 @@ TASKS = {
         "garbage",
         "huge_answer",
         "nap",
+        "patient",
         "remember",
         "steps",
         "stubborn",
@@ -107,6 +108,18 @@ def crash(parameters: dict[str, Any], arrays: Arrays, context: Context) -> Answe
         os._exit(7)
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("still alive")
+
+
+def patient(parameters: dict[str, Any], arrays: Arrays, context: Context) -> Answer:
+    """Go on until told to finish with what there is."""
+    progress = context.progress({"Sleeping": 1.0})
+    progress.stage("Sleeping")
+    rounds = 0
+    while not context.stop():
+        time.sleep(0.02)
+        rounds += 1
+        progress.update(0.5)
+    return {"rounds": rounds}, {"found": np.arange(3)}
 
 
 def chatter(parameters: dict[str, Any], arrays: Arrays, context: Context) -> Answer:

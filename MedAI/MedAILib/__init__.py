@@ -1,7 +1,7 @@
-"""MedAI's backend: segmentation and registration of medical volumes, for Slicer's console, scripts and the shell.
+"""MedAI's backend: segmentation, registration and super-resolution of medical volumes.
 
-The names below are loaded when first used, so importing the package costs milliseconds and needs neither torch nor
-SimpleITK.
+For Slicer's console, scripts and the shell. The names below are loaded when first used, so importing the package costs
+milliseconds and needs neither torch nor SimpleITK.
 
 Example:
     >>> import MedAILib
@@ -15,13 +15,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import register, segment
-    from .batch import register_many, segment_many
+    from .api import register, segment, superresolve
+    from .batch import register_many, segment_many, superresolve_many
     from .image import Image
     from .models import find_model, import_model, list_models
     from .registration.request import Registration
     from .registration.summary import RegistrationSummary
     from .summary import Segmentation, Summary
+    from .superres.request import Superresolution
+    from .superres.summary import SuperresSummary
 
 __version__ = "0.1.0"
 
@@ -31,6 +33,8 @@ __all__ = [
     "RegistrationSummary",
     "Segmentation",
     "Summary",
+    "SuperresSummary",
+    "Superresolution",
     "__version__",
     "find_model",
     "import_model",
@@ -39,6 +43,8 @@ __all__ = [
     "register_many",
     "segment",
     "segment_many",
+    "superresolve",
+    "superresolve_many",
 ]
 
 _HOME = {
@@ -47,6 +53,8 @@ _HOME = {
     "RegistrationSummary": "registration.summary",
     "Segmentation": "summary",
     "Summary": "summary",
+    "SuperresSummary": "superres.summary",
+    "Superresolution": "superres.request",
     "find_model": "models",
     "import_model": "models",
     "list_models": "models",
@@ -54,6 +62,8 @@ _HOME = {
     "register_many": "batch",
     "segment": "api",
     "segment_many": "batch",
+    "superresolve": "api",
+    "superresolve_many": "batch",
 }
 
 

@@ -13,6 +13,8 @@ COARSEST_MM = 20.0
 FINEST_MM = 0.01
 HUGE = 1e30
 """Values beyond this are overflow or a fill value, not a measurement."""
+_FEW_VALUES = 64
+_ENOUGH = 300_000
 
 Warnings = tuple[tuple[str, str], ...]
 
@@ -89,3 +91,11 @@ def check_scalar_volume(image: Image, slice_allowed: bool = False) -> tuple[Imag
     if low == high:
         raise ContentError(f"{image.name} is constant: every voxel is {float(low):g}. Choose an image with content.")
     return image, warnings
+
+
+def label_like(image: Image) -> int:
+    """How many different values there are, if they are as few and whole as in a label map; else 0."""
+    sample = image.array.ravel()[:: max(1, image.array.size // _ENOUGH)]
+    values = np.unique(sample)
+    few = len(values) <= _FEW_VALUES and (values == np.rint(values)).all() and values[0] >= 0
+    return len(values) if few else 0

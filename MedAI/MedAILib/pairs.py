@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import UsageError
 from .image import Image, Kind
-from .sources import PathLike, Source, check_target, load
+from .sources import PathLike, Source, check_distinct, check_target, load
 
 if TYPE_CHECKING:
     from .labels import Label
@@ -120,10 +120,7 @@ class PairTargets:
 
         if self.warped_labels is not None and sources.moving_labels is None:
             raise UsageError("Labels can be warped only if moving labels are given.")
-        places = [path.absolute() for path in self.all]
-        for path in places:
-            if places.count(path) > 1:
-                raise UsageError(f"{path}: two results have the same name. Choose another name for one of them.")
+        check_distinct(self.all)
         for given in (self.transform, self.inverse):
             if deformable and given is not None and Path(given).suffix.lower() in LINEAR_SUFFIXES:
                 raise UsageError(f"{given}: holds linear transforms only. Use .h5 or .nii.gz for a deformable one.")

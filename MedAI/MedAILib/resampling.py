@@ -47,10 +47,39 @@ def _gaussian_rows(n: int, sigma: float) -> np.ndarray:
     return rows
 
 
-def _line_weights(n: int, m: int, scale: float, offset: float, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+def cubic_weights(n: int, position: np.ndarray) -> np.ndarray:
+    """(m, n) weights of the cubic B-spline through n samples, its ends mirrored, at m positions within them.
+
+    Source: M. Unser, "Splines: a perfect fit for signal and image processing", 1999.
+    """
+    if n == 1:
+        return np.ones((len(position), 1))
+    low = np.floor(position).astype(int)
+    t = position - low
+    taps = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * (1 - t) ** 3 - 6 * (1 - t) ** 2 + 4, t**3]) / 6
+    basis, samples = np.zeros((len(position), n)), np.eye(n) * 4 / 6
+    for shift, weight in zip(range(-1, 3), taps, strict=True):
+        np.add.at(basis, (np.arange(len(position)), _mirrored(low + shift, n)), weight)
+    for shift in (-1, 1):
+        np.add.at(samples, (np.arange(n), _mirrored(np.arange(n) + shift, n)), 1 / 6)
+    return np.linalg.solve(samples.T, basis.T).T
+
+
+def _mirrored(index: np.ndarray, n: int) -> np.ndarray:
+    """Indices beyond the ends, reflected at the first and the last sample."""
+    index = np.abs(index) % (2 * (n - 1))
+    return np.minimum(index, 2 * (n - 1) - index)
+
+
+def _line_weights(
+    n: int, m: int, scale: float, offset: float, sigma: float, order: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights (m, n) that turn n old samples into m new ones at ``scale * index + offset``, and which are inside."""
     position = scale * np.arange(m) + offset
     inside = (position >= -0.5 - 1e-6) & (position <= n - 0.5 + 1e-6)
+    if order == 3:
+        weights = cubic_weights(n, np.clip(position, -0.5, n - 0.5))
+        return (weights @ _gaussian_rows(n, sigma)).astype(np.float32), inside
     clipped = np.clip(position, 0.0, n - 1.0)
     low = np.minimum(np.floor(clipped).astype(int), max(0, n - 2))
     high = np.minimum(low + 1, n - 1)
@@ -68,9 +97,9 @@ def separable(
         array: (k, j, i).
         step: (4, 4) new to old voxel coordinates, diagonal.
         shape: new grid (k, j, i).
-        order: 0 nearest or 1 linear.
+        order: 0 nearest, 1 linear or 3 cubic.
         fill: value outside the old grid.
-        antialias: smooth along axes that get coarser (linear only).
+        antialias: smooth along axes that get coarser (not for nearest).
     """
     scales, offsets = np.diag(step)[:3][::-1], step[:3, 3][::-1]
     if order == 0:
@@ -81,7 +110,7 @@ def separable(
         result = array[np.ix_(*nearest)]
     else:
         sigmas = smoothing(step)[::-1] if antialias else np.zeros(3)
-        lines = [_line_weights(*each) for each in zip(array.shape, shape, scales, offsets, sigmas, strict=True)]
+        lines = [_line_weights(*each, order) for each in zip(array.shape, shape, scales, offsets, sigmas, strict=True)]
         inside = [line[1] for line in lines]
         result = array
         # The axis that shrinks most goes first, so that the later products are small.
@@ -119,7 +148,7 @@ def interpolate(
     """Resampling along any directions, by SimpleITK; arguments as in :func:`separable`."""
     import SimpleITK as sitk
 
-    if order == 1:
+    if order > 0:
         array = array.astype(np.float32, copy=False)
         if antialias:
             from scipy.ndimage import gaussian_filter1d
@@ -134,6 +163,6 @@ def interpolate(
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize([int(n) for n in shape[::-1]])
     resampler.SetTransform(transform)
-    resampler.SetInterpolator(sitk.sitkLinear if order == 1 else sitk.sitkNearestNeighbor)
+    resampler.SetInterpolator({0: sitk.sitkNearestNeighbor, 1: sitk.sitkLinear, 3: sitk.sitkBSpline}[order])
     resampler.SetDefaultPixelValue(float(fill))
     return sitk.GetArrayFromImage(resampler.Execute(sitk.GetImageFromArray(array)))

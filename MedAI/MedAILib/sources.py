@@ -70,6 +70,14 @@ def check_target(
     check_writable(path, overwrite, suffixes)
 
 
+def check_distinct(paths: Iterable[Path]) -> None:
+    """Each result needs a name of its own; raises UsageError."""
+    places = [path.absolute() for path in paths]
+    for path in places:
+        if places.count(path) > 1:
+            raise UsageError(f"{path}: two results have the same name. Choose another name for one of them.")
+
+
 def _is_same(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)

@@ -155,20 +155,20 @@ def resample(
         image: (k, j, i) or (c, k, j, i); labels are always taken from the nearest voxel.
         shape: voxels of the new grid (k, j, i).
         affine: its IJK to RAS, mm.
-        order: 0 nearest, 1 linear (default for intensities); with ``antialias`` the image is first smoothed along
-            the axes on which the new grid is coarser (Gaussian that turns a one-voxel into a new-voxel point spread:
-            Cardoso et al. 2015, Scale factor point spread function matching).
+        order: 0 nearest, 1 linear (default for intensities), 3 cubic B-spline; with ``antialias`` the image is first
+            smoothed along the axes on which the new grid is coarser (Gaussian that turns a one-voxel into a new-voxel
+            point spread: Cardoso et al. 2015, Scale factor point spread function matching).
         fill: value of voxels more than half a voxel outside the image.
 
     Returns:
-        An image of the same kind; labels keep their dtype, linear results are float32.
+        An image of the same kind; labels keep their dtype, linear and cubic results are float32.
 
     Raises:
-        ValueError: ``order`` is not 0 or 1, or 1 is asked for a label map.
+        ValueError: ``order`` is not 0, 1 or 3, or is not 0 for a label map.
     """
     if order is None:
         order = 0 if image.is_label else 1
-    if order not in (0, 1) or (image.is_label and order != 0):
+    if order not in (0, 1, 3) or (image.is_label and order != 0):
         raise ValueError(f"{image.name}: interpolation order {order} is not possible for {image.kind.value} images.")
     target = Image(np.broadcast_to(np.zeros((), np.uint8), shape), affine, image.name)
     step = np.linalg.inv(image.affine) @ target.affine

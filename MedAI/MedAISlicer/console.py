@@ -1,4 +1,4 @@
-"""``MedAILib.segment`` and ``MedAILib.register`` for nodes: for Slicer's Python console and for scripts."""
+"""``MedAILib.segment``, ``register`` and ``superresolve`` for nodes: for Slicer's Python console and for scripts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ from MedAILib.errors import MedAIError, UsageError
 from MedAILib.pipeline.request import Request
 from MedAILib.progress_line import ProgressLine
 from MedAILib.registration.request import RegistrationRequest
+from MedAILib.superres.request import SuperresRequest
 from MedAILib.worker import Event
 from MedAILib.worker.events import Finished, Warned
 
 from . import mrml, results, tables
 from .modality import modality_of
 from .registration.inputs import Inputs, as_mask
-from .registration.outputs import Outputs, Target
+from .registration.outputs import Outputs
 from .registration.results import Result
 from .registration.run import RegistrationRun
+from .run import Run
+from .superres.inputs import Inputs as SuperresInputs
+from .superres.outputs import Outputs as SuperresOutputs
+from .superres.results import Result as SuperresResult
+from .superres.run import SuperresRun
+from .targets import Target
 
 Node = Any
 
@@ -95,6 +102,8 @@ def register(
     jacobian: Node | bool | None = None,
     carry: Sequence[Node] = (),
     own_voxels: bool = False,
+    regularization: str = "diffusion",
+    diffeomorphic: bool = False,
 ) -> Result:
     """Register a volume node to another one and wait; the windows stay alive meanwhile.
 
@@ -106,7 +115,7 @@ def register(
         transform: transform node that receives fixed to moving ("from parent"); None or True for a new one, False for
             none.
         inverse: the same for the other direction, and none by default.
-        preset, kind, contrast, refine, start: as in :func:`MedAILib.register`.
+        preset, kind, contrast, refine, start, regularization, diffeomorphic: as in :func:`MedAILib.register`.
         fixed_mask, moving_mask: (segmentation node, segment ID), a segmentation node with one segment, or a label map
             volume node.
         moving_labels, fixed_labels: segmentation or label map volume nodes; structures of the same name are compared.
@@ -151,9 +160,66 @@ def register(
         own_voxels,
         tuple(copies),
     )
-    request = RegistrationRequest(kind, preset, contrast, start, refine)
-    run = RegistrationRun(inputs, outputs, request, device)
-    _ensure_packages()
+    request = RegistrationRequest(
+        kind, preset, contrast, start, refine, regularization=regularization, diffeomorphic=diffeomorphic
+    )
+    return _wait_for(RegistrationRun(inputs, outputs, request, device), progress)
+
+
+def superresolve(
+    volume: Node,
+    output: Node | bool | None = None,
+    like: Node | None = None,
+    second: Node | Sequence[Node] = (),
+    uncertainty: Node | bool | None = None,
+    residual: Node | bool | None = None,
+    device: str = "auto",
+    *,
+    cubic: Node | bool | None = None,
+    progress: bool = True,
+    **how: Any,
+) -> SuperresResult:
+    """Compute a volume with thin slices from a volume node with thick ones and wait; the windows stay alive meanwhile.
+
+    Args:
+        volume: scalar volume node, or a sequence of them, every frame of which is computed.
+        output: volume node that receives the computed volume; None or True for a new one, False for none.
+        like: volume node whose voxels the result gets.
+        second: volume node of a second contrast, or volume nodes of the same contrast in slices of other directions.
+        uncertainty: volume node that receives half the width of the 90 % interval; True for a new one, none by default.
+        residual: likewise what the result does not explain of the measured slices.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        cubic: likewise the cubic interpolation on the same voxels.
+        progress: tell stages and warnings on the console.
+        how: method, quality, budget, thickness, profile, spacing, isotropic, axis, modality, role, align, consistent,
+            warm and seed, see :class:`MedAILib.superres.request.SuperresRequest`. Thickness and modality are looked up
+            in Slicer's DICOM database where they are not given.
+
+    Returns:
+        The nodes (``volume``, ``uncertainty``, ``residual``, ``cubic``, the ``table`` of figures), and the
+        ``summaries``.
+
+    Raises:
+        MedAIError: each failure has its own subclass, see :mod:`MedAILib.errors`. The scene is as it was then.
+        RequirementsError: a Python package is missing, and was not installed when Slicer offered it.
+    """
+    others = (second,) if hasattr(second, "IsA") else tuple(second or ())
+    if any(node is not None and not hasattr(node, "IsA") for node in (volume, like, *others)):
+        raise UsageError("Nodes go with nodes only; files and arrays only with files and arrays.")
+    outputs = SuperresOutputs(
+        Target.of(output, True), Target.of(uncertainty, False), Target.of(residual, False), Target.of(cubic, False)
+    )
+    try:
+        request = SuperresRequest(**how)
+    except TypeError as error:
+        raise UsageError(f"superresolve got an argument that it does not know: {error}.") from error
+    run = SuperresRun(SuperresInputs(volume, others, like), outputs, request, device)
+    return _wait_for(run, progress, run.needs_torch)
+
+
+def _wait_for(run: Run, progress: bool, torch: bool = True) -> Any:
+    """All jobs of a run, one after the other; what :meth:`Run.write` returns."""
+    _ensure_packages(torch)
     finished: list[Finished | None] = []
     for index in range(run.count):
         with ProgressLine(progress, f"Frame {index + 1} of {run.count}: " if run.count > 1 else "") as line:
@@ -167,12 +233,12 @@ def register(
     return run.write(finished)
 
 
-def _ensure_packages() -> None:
+def _ensure_packages(torch: bool = True) -> None:
     if _application() is not None:
         # Where slicer-core is used without Slicer, whoever installed it has installed the rest too.
         from .requirements import ensure
 
-        ensure()
+        ensure(torch)
 
 
 def _show(line: ProgressLine, event: Event) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from MedAILib.errors import MedAIError, ModelError
+from MedAILib.errors import ModelError
 from MedAILib.models import DEFAULT_MODEL, ModelCard, ModelStore
+from MedAILib.summary import Summary
 
 from . import tables, undo, wording
 from .choices import fill
-from .devices import Choice, first_choices
-from .run import Outcome, State, Status
+from .run_panel import RunPanel
 
 
-class Panel:
+class Panel(RunPanel):
     """Writes into the widgets of MedAI.ui.
 
     Args:
@@ -23,11 +24,10 @@ class Panel:
     """
 
     def __init__(self, ui: Any) -> None:
-        self._ui = ui
+        sections = (ui.inputsCollapsibleButton, ui.outputsCollapsibleButton, ui.advancedCollapsibleButton)
+        super().__init__(ui, sections, _("Segment the input volume."))
         self._broken: list[ModelError] = []
         self._cards: dict[str, ModelCard] = {}
-        self.show_devices(first_choices(), first_choices()[0][1])
-        self._say("")
 
     def load_models(self, chosen: str) -> str:
         """Look which models there are and offer them; returns the name of the one that is chosen now."""
@@ -61,47 +61,9 @@ class Panel:
             return _("The model {name} is not on this computer. Choose another one.").format(name=name)
         return _("There is no usable model on this computer. Install MedAI again, or import a model.")
 
-    def show_devices(self, choices: list[Choice], chosen: str) -> None:
-        """Offer these devices."""
-        fill(self._ui.deviceComboBox, choices, chosen)
-
-    def show_apply(self, reason: str) -> None:
-        """The idle Apply button: enabled, or why it is not."""
-        self._ui.applyButton.text = _("Apply")
-        self._ui.applyButton.enabled = not reason
-        self._ui.applyButton.toolTip = reason or _("Segment the input volume.")
-
-    def show_status(self, status: Status) -> None:
-        """The run: progress, and the button that now cancels."""
-        busy = status.state is not State.IDLE
-        self._ui.progressBar.visible = busy
-        self._ui.inputsCollapsibleButton.enabled = not busy
-        self._ui.outputsCollapsibleButton.enabled = not busy
-        self._ui.advancedCollapsibleButton.enabled = not busy
-        if not busy:
-            return
-        self._ui.progressBar.value = int(100.0 * status.fraction)
-        self._say(wording.status_line(status))
-        can_cancel = status.state in (State.STARTING, State.RUNNING)
-        self._ui.applyButton.text = _("Cancel")
-        self._ui.applyButton.enabled = can_cancel
-        self._ui.applyButton.toolTip = (
-            _("Stop the run. The scene stays as it was.") if can_cancel else wording.status_line(status)
-        )
-
-    def show_end(self, outcome: Outcome) -> None:
-        """How the run ended; the warnings of a result stand beside the result."""
-        warnings = outcome.warnings
-        if outcome.error is not None:
-            text = _first_line(outcome.error)
-        elif outcome.cancelled is not None:
-            text = " ".join(filter(None, (_("Cancelled; the scene is as it was."), outcome.cancelled)))
-        else:
-            summaries = outcome.result.summaries
-            text = wording.done_line(summaries)
-            known = {(warned.code, warned.message) for summary in summaries for warned in summary.warnings}
-            warnings = tuple(pair for pair in warnings if pair not in known)
-        self._say(wording.with_warnings(text, warnings))
+    def done_line(self, summaries: Sequence[Summary]) -> str:
+        """How much was found, how fast and where."""
+        return wording.done_line(summaries)
 
     def show_result(self, segmentation: Any) -> None:
         """What is known of the last result in a segmentation; nothing if there is none."""
@@ -129,12 +91,3 @@ class Panel:
             if possible
             else _("There is no result to take back.")
         )
-
-    def _say(self, text: str) -> None:
-        self._ui.statusLabel.text = text
-        self._ui.statusLabel.visible = bool(text)
-
-
-def _first_line(error: MedAIError) -> str:
-    """The message without the log that may follow it."""
-    return str(error).split("\n", maxsplit=1)[0]

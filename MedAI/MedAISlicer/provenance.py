@@ -66,7 +66,9 @@ def text(pairs: Mapping[str, str]) -> str:
     get = {key: pairs.get(PREFIX + key, "") for key in KEYS}
     model = " ".join(part for part in (get["Model"], get["ModelVersion"]) if part)
     registration = pairs.get(f"{PREFIX}Registration", "")
+    finer = pairs.get(f"{PREFIX}SuperResolution", "")
     what = model or (f"registration ({registration})" if registration else "")
+    what = what or (f"{pairs.get(f'{PREFIX}Computed', '')}: super-resolution ({finer})" if finer else "")
     if not what:
         return ""
     place = f"{what} on {get['Device']}" if get["Device"] else what

@@ -23,15 +23,18 @@ class RequirementsError(MedAIError):
     code = "package"
 
 
-def ensure() -> None:
+def ensure(torch: bool = True) -> None:
     """Install what is missing or too old, after the user agreed; quick where nothing is.
 
     Torch is looked for without being imported: it belongs into the worker's process, not into Slicer's.
 
+    Args:
+        torch: whether the run needs it.
+
     Raises:
         RequirementsError: a package is missing still; the message says what to do.
     """
-    if not torch_installed():
+    if torch and not torch_installed():
         _install_torch()
     try:
         slicer.packaging.pip_ensure(slicer.packaging.load_requirements(REQUIREMENTS), requester="MedAI")

@@ -1,4 +1,4 @@
-"""The life of one run in the GUI: idle, starting, running, cancelling, importing. No Qt, no MRML, no torch."""
+"""The life of one run in the GUI, from idle to idle. No Qt, no MRML, no torch."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ class State(Enum):
     IDLE = "idle"
     STARTING = "starting"
     RUNNING = "running"
+    CONCLUDING = "concluding"
     CANCELLING = "cancelling"
     IMPORTING = "importing"
 
 
 class Job(Protocol):
-    """What the controller needs of a job of :mod:`MedAILib.worker`."""
+    """What a run needs of a job of :mod:`MedAILib.worker`; the controller never waits."""
 
     def poll(self) -> Sequence[Any]: ...
 
     def cancel(self) -> None: ...
+
+    def conclude(self) -> None: ...
+
+    def wait(self, on_event: Callable[[Any], None] | None = None) -> Finished: ...
 
 
 class Run(Protocol):
@@ -145,6 +150,12 @@ class RunController:
         if self._job:
             self._job.cancel()
 
+    def conclude(self) -> None:
+        """Ask the run to end with what it has; that is written. Of several jobs the present one is the last."""
+        if self.status.state is State.RUNNING and self._job:
+            self._set(State.CONCLUDING)
+            self._job.conclude()
+
     def abandon(self) -> None:
         """Stop at once without telling anybody, because the GUI is going away."""
         self._timer.stop()
@@ -162,8 +173,12 @@ class RunController:
         except Cancelled as stopped:
             self._end(Outcome(cancelled=str(stopped)))
         except MedAIError as error:
+            if not self.busy:  # a fault of who was told of the end
+                raise
             self._fail(error)
         except BaseException as error:
+            if not self.busy:
+                raise
             # Even a bug must leave a panel that can be used again; the traceback goes to the log by the raise.
             self._fail(MedAIError(f"An unexpected error ended the run ({type(error).__name__}: {error})."))
             raise
@@ -214,7 +229,7 @@ class RunController:
             elapsed = self._clock() - self._began
             done = self.status.fraction
             self.status.remaining = elapsed * (1.0 - done) / done if done > 0.0 else None
-        self._set(State.RUNNING)
+        self._set(State.CONCLUDING if self.status.state is State.CONCLUDING else State.RUNNING)
 
     def _warn(self, code: str, message: str) -> None:
         if (code, message) not in self.status.warnings:
@@ -223,13 +238,15 @@ class RunController:
 
     def _keep(self, run: Run, result: Finished | None) -> None:
         self._results.append(result)
+        if self.status.state is State.CONCLUDING:
+            self._results += [None] * (run.count - len(self._results))
         if len(self._results) == run.count:
             self.status.stage, self.status.fraction, self.status.remaining = "", 1.0, None
             self._set(State.IMPORTING)
 
     def _skip_or_raise(self, run: Run, error: MedAIError) -> None:
         index = len(self._results)
-        last = index + 1 == run.count
+        last = index + 1 == run.count or self.status.state is State.CONCLUDING
         if not run.skippable(index, error) or (last and not any(self._results)):
             raise error
         self._warn(error.code, str(error))

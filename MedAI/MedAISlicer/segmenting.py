@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from MedAILib.errors import ContentError, GeometryError, MedAIError
 from MedAILib.image import Image
 from MedAILib.pipeline.request import TASK, Request, read_answer
@@ -76,7 +74,7 @@ class SegmentationRun:
         """Copy the voxels to the worker; raises what :func:`mrml.image_from_node` raises."""
         image = mrml.image_from_node(self._volume, index if is_sequence(self._volume) else None)
         # Only the place is kept: a long sequence would fill the memory.
-        self._places[index] = image.with_array(np.broadcast_to(np.uint8(0), image.shape))
+        self._places[index] = mrml.without_voxels(image)
         return client.shared_worker(self._device).submit(TASK, *self.request.message(image))
 
     def skippable(self, index: int, error: MedAIError) -> bool:

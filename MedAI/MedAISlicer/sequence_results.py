@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import slicer
 
 from MedAILib.summary import Segmentation
 
+from . import provenance
 from .results import write_segmentation
 from .sequences import browser_of, frame_count
 
 Node = Any
+Items = Iterator[Node | None]
+"""One per frame, None where a frame has no result."""
 
 
 def write_sequence(sequence: Node, answers: Sequence[Segmentation | None]) -> Node:
@@ -48,11 +51,7 @@ def write_sequence(sequence: Node, answers: Sequence[Segmentation | None]) -> No
 
 
 def _write(browser: Node, volumes: Node, answers: Sequence[Segmentation | None]) -> Node:
-    scene = volumes.GetScene()
-    frames = scene.AddNewNodeByClass("vtkMRMLSequenceNode")
-    frames.SetIndexName(volumes.GetIndexName())
-    frames.SetIndexUnit(volumes.GetIndexUnit())
-    frames.SetIndexType(volumes.GetIndexType())
+    frames = _new_sequence(volumes)
     shown = None
     for number, answer in enumerate(answers):
         # The proxy volume has the frame's own geometry while the frame is selected.
@@ -75,6 +74,37 @@ def _write(browser: Node, volumes: Node, answers: Sequence[Segmentation | None])
     browser.AddProxyNode(shown, frames, False)
     browser.EndModify(modifying)
     return browser.GetProxyNode(frames)
+
+
+def play(browser: Node, sequence: Node, name: str, items: Items, class_name: str, facts: Mapping[str, str]) -> Node:
+    """A sequence of the items that plays with another one; returns the node that shows the current item.
+
+    Args:
+        browser: plays the sequence.
+        sequence: gives the index values.
+        name: of the new one.
+        items: their nodes, of ``class_name``.
+        class_name: what stands for a frame without a result.
+        facts: where they come from; what shows the items has no attributes but theirs.
+    """
+    frames = _new_sequence(sequence)
+    frames.SetName(sequence.GetScene().GenerateUniqueName(name))
+    provenance.to_node(frames, facts)
+    for number, item in enumerate(items):
+        node = item or getattr(slicer, class_name)()
+        provenance.to_node(node, facts)
+        frames.SetDataNodeAtValue(node, sequence.GetNthIndexValue(number))
+    browser.AddSynchronizedSequenceNode(frames)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    return browser.GetProxyNode(frames)
+
+
+def _new_sequence(like: Node) -> Node:
+    frames = like.GetScene().AddNewNodeByClass("vtkMRMLSequenceNode")
+    frames.SetIndexName(like.GetIndexName())
+    frames.SetIndexUnit(like.GetIndexUnit())
+    frames.SetIndexType(like.GetIndexType())
+    return frames
 
 
 def new_browser(sequence: Node) -> Node:

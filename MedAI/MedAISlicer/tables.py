@@ -12,6 +12,7 @@ from MedAILib.statistics import LabelStatistics
 from MedAILib.summary import Summary
 
 from . import provenance
+from .figures import column
 from .results import place_beside
 
 Node = Any
@@ -53,11 +54,11 @@ def write_statistics(segmentation: Node, summaries: Sequence[Summary]) -> Node:
     rows = [(frame, row) for frame, summary in enumerate(summaries, 1) for row in summary.found]
     content = vtk.vtkTable()
     if len(summaries) > 1:
-        content.AddColumn(_column(vtk.vtkIntArray(), "Frame", [frame for frame, _ in rows]))
-    content.AddColumn(_column(vtk.vtkStringArray(), "Segment", [row.name for _, row in rows]))
-    content.AddColumn(_column(vtk.vtkIntArray(), "Voxels", [row.voxels for _, row in rows]))
+        content.AddColumn(column(vtk.vtkIntArray(), "Frame", [frame for frame, _ in rows]))
+    content.AddColumn(column(vtk.vtkStringArray(), "Segment", [row.name for _, row in rows]))
+    content.AddColumn(column(vtk.vtkIntArray(), "Voxels", [row.voxels for _, row in rows]))
     for name, attribute in FIGURES.items():
-        content.AddColumn(_column(vtk.vtkDoubleArray(), name, [_figure(row, attribute) for _, row in rows]))
+        content.AddColumn(column(vtk.vtkDoubleArray(), name, [_figure(row, attribute) for _, row in rows]))
     table = table_of(segmentation) or _new_table(segmentation)
     modifying = table.StartModify()
     table.SetAndObserveTable(content)
@@ -101,13 +102,6 @@ def _new_table(segmentation: Node) -> Node:
     table.SetNodeReferenceID(ROLE, segmentation.GetID())
     place_beside(table, segmentation)
     return table
-
-
-def _column(array: Node, name: str, values: Sequence[Any]) -> Node:
-    array.SetName(name)
-    for value in values:
-        array.InsertNextValue(value)
-    return array
 
 
 def _figure(row: LabelStatistics, attribute: str) -> float:

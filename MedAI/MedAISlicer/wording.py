@@ -54,6 +54,7 @@ def status_line(status: Status) -> str:
         State.IDLE: "",
         State.STARTING: status.stage or _("Reading the volume"),
         State.RUNNING: status.stage,
+        State.CONCLUDING: _("Finishing with what there is"),
         State.CANCELLING: _("Cancelling"),
         State.IMPORTING: _("Bringing the result into the scene"),
     }

@@ -183,7 +183,7 @@ def desktop() -> Desktop:
     _module("slicer.i18n", {"tr": lambda text: text, "translate": lambda context, text: text})
     _module(
         "slicer.parameterNodeWrapper",
-        {"parameterNodeWrapper": parameters.parameterNodeWrapper, "GuiConnector": parameters.GuiConnector},
+        {name: getattr(parameters, name) for name in ("parameterNodeWrapper", "GuiConnector", "WithinRange")},
     )
     packaging = {"load_requirements": _load_requirements, "pip_check": _pip_check, "pip_ensure": lambda *_, **__: None}
     _module("slicer.packaging", packaging)

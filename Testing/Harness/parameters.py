@@ -1,4 +1,4 @@
-"""A small ``slicer.parameterNodeWrapper``: node, text and choice parameters, kept in the scene and tied to widgets."""
+"""A small ``slicer.parameterNodeWrapper``: node, text, number and choice parameters, kept in the scene."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import enum
 import types
 import typing
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import slicer
 import vtk
 
 from . import pythonqt
+
+
+@dataclass(frozen=True)
+class WithinRange:
+    """The least and the greatest value of a number parameter."""
+
+    minimum: float
+    maximum: float
 
 
 class GuiConnector:
@@ -90,6 +99,27 @@ class _Check(GuiConnector):
         self._widget.checked = value
 
 
+class _Number(GuiConnector):
+    def __init__(self, widget: Any, limits: WithinRange | None) -> None:
+        super().__init__()
+        if limits is None:
+            raise RuntimeError("Slicer ties a slider to a number within a range only.")
+        self._widget = widget
+        widget.minimum, widget.maximum = limits.minimum, limits.maximum
+
+    def _connect(self) -> None:
+        self._widget.valueChanged.connect(self.changed)
+
+    def _disconnect(self) -> None:
+        self._widget.valueChanged.disconnect(self.changed)
+
+    def read(self) -> float:
+        return float(self._widget.value)
+
+    def write(self, value: float) -> None:
+        self._widget.value = value
+
+
 def _listed_classes(kind: Any) -> list[Any]:
     """The node classes of a hint ``list[node class]``; empty for another type."""
     return _node_classes(typing.get_args(kind)[0]) if typing.get_origin(kind) is list else []
@@ -101,7 +131,7 @@ def _node_classes(kind: Any) -> list[Any]:
     return [part for part in parts if isinstance(part, type) and issubclass(part, slicer.vtkMRMLNode)]
 
 
-def _connector(widget: Any, kind: Any) -> GuiConnector:
+def _connector(widget: Any, kind: Any, limits: WithinRange | None) -> GuiConnector:
     nodes = _node_classes(kind)
     if type(widget) is pythonqt.qMRMLNodeComboBox and nodes:
         return _Nodes(widget, nodes)
@@ -109,6 +139,8 @@ def _connector(widget: Any, kind: Any) -> GuiConnector:
         return _Choices(widget, kind)
     if type(widget) is pythonqt.QCheckBox and kind is bool:
         return _Check(widget)
+    if type(widget) in (pythonqt.QDoubleSpinBox, pythonqt.ctkSliderWidget) and kind is float:
+        return _Number(widget, limits)
     raise RuntimeError(f"Unable to create GUI connector from datatype '{kind}' to widget type '{type(widget)}'.")
 
 
@@ -117,6 +149,7 @@ class _Wrapper:
 
     allParameters: dict[str, Any]
     defaults: dict[str, Any]
+    limits: dict[str, WithinRange]
 
     def __init__(self, node: Any) -> None:
         self.parameterNode = node
@@ -137,6 +170,8 @@ class _Wrapper:
         text = self.parameterNode.GetParameter(name)
         if kind is bool:
             return text == "True"
+        if kind is float:
+            return float(text)
         return kind[text] if issubclass(kind, enum.Enum) else text
 
     def setValue(self, name: str, value: Any) -> None:
@@ -151,6 +186,11 @@ class _Wrapper:
             self.parameterNode.EndModify(was)
         elif kind is bool:
             self.parameterNode.SetParameter(name, str(bool(value)))
+        elif kind is float:
+            limits = self.limits.get(name)
+            if limits is not None and not limits.minimum <= value <= limits.maximum:
+                raise ValueError(f"Value must be within {limits}, is {value}")
+            self.parameterNode.SetParameter(name, repr(float(value)))
         elif issubclass(kind, enum.Enum):
             self.parameterNode.SetParameter(name, value.name)
         else:
@@ -163,7 +203,9 @@ class _Wrapper:
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
         tag = len(self._guis)
         self._guis[tag] = {
-            name: gui if isinstance(gui, GuiConnector) else _connector(gui, self.allParameters[name])
+            name: gui
+            if isinstance(gui, GuiConnector)
+            else _connector(gui, self.allParameters[name], self.limits.get(name))
             for name, gui in mapping.items()
         }
         for name, connector in self._guis[tag].items():
@@ -209,7 +251,7 @@ class _Wrapper:
 def _default(kind: Any) -> Any:
     if _node_classes(kind) or _listed_classes(kind):
         return None
-    return kind() if kind in (str, bool) else next(iter(kind))
+    return kind() if kind in (str, bool, float) else next(iter(kind))
 
 
 def _property(name: str) -> property:
@@ -221,5 +263,12 @@ def parameterNodeWrapper(cls: type) -> type:
     hints = typing.get_type_hints(cls)
     body: dict[str, Any] = {name: _property(name) for name in hints}
     body["allParameters"] = hints
+    annotated = typing.get_type_hints(cls, include_extras=True)
+    body["limits"] = {
+        name: part
+        for name, kind in annotated.items()
+        for part in getattr(kind, "__metadata__", ())
+        if isinstance(part, WithinRange)
+    }
     body["defaults"] = {name: getattr(cls, name, _default(kind)) for name, kind in hints.items()}
     return type(cls.__name__, (_Wrapper,), body)

@@ -10,8 +10,10 @@ from PySide6.QtGui import QPainter, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import (
     QAbstractButton,
     QComboBox,
+    QDoubleSpinBox,
     QHBoxLayout,
     QSizePolicy,
+    QSlider,
     QStyle,
     QStyleOptionButton,
     QTableView,
@@ -117,6 +119,49 @@ class ctkCollapsibleButton(QAbstractButton):
         title = QRect(22, 0, self.width() - 26, self._header())
         painter.drawText(title, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self.text())
         painter.end()
+
+
+class ctkSliderWidget(QWidget):
+    """A slider with a spin box beside it; both show the same number."""
+
+    valueChanged = Signal(float)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._slider, self._box = QSlider(Qt.Orientation.Horizontal, self), QDoubleSpinBox(self)
+        self._slider.valueChanged.connect(lambda steps: self._box.setValue(steps * self._box.singleStep()))
+        self._box.valueChanged.connect(self._follow)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._slider)
+        layout.addWidget(self._box)
+
+    def _of_box(name: str, kind: Any) -> Any:
+        def read(self: Any) -> Any:
+            return self._box.property(name)
+
+        def write(self: Any, value: Any) -> None:
+            self._box.setProperty(name, value)
+            self._slider.blockSignals(True)
+            step = self._box.singleStep()
+            self._slider.setRange(round(self._box.minimum() / step), round(self._box.maximum() / step))
+            self._slider.setValue(round(self._box.value() / step))
+            self._slider.blockSignals(False)
+
+        return Property(kind, read, write)
+
+    value, minimum, maximum = _of_box("value", float), _of_box("minimum", float), _of_box("maximum", float)
+    decimals, singleStep, suffix = _of_box("decimals", int), _of_box("singleStep", float), _of_box("suffix", str)
+    pageStep = Property(float, lambda self: 0.0, lambda self, value: None)
+
+    def setValue(self, value: float) -> None:
+        self._box.setValue(value)
+
+    def _follow(self, value: float) -> None:
+        self._slider.blockSignals(True)
+        self._slider.setValue(round(value / self._box.singleStep()))
+        self._slider.blockSignals(False)
+        self.valueChanged.emit(value)
 
 
 class qMRMLNodeComboBox(QWidget):
@@ -335,6 +380,7 @@ class qMRMLTableView(QTableView):
 PLACEHOLDERS = (
     qMRMLWidget,
     ctkCollapsibleButton,
+    ctkSliderWidget,
     qMRMLNodeComboBox,
     qMRMLCheckableNodeComboBox,
     qMRMLSegmentSelectorWidget,

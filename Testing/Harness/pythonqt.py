@@ -175,6 +175,13 @@ class QSlider(QWidget):
     signals = ("valueChanged",)
 
 
+class QDoubleSpinBox(QWidget):
+    made_of = QtWidgets.QDoubleSpinBox
+    properties = ("minimum", "maximum", "value", "decimals", "singleStep", "suffix")
+    methods = ("setValue",)
+    signals = ("valueChanged",)
+
+
 class QComboBox(QWidget):
     made_of = QtWidgets.QComboBox
     properties = ("count", "currentText", "currentIndex", "currentData")
@@ -209,6 +216,13 @@ class ctkCollapsibleButton(QWidget):
     made_of = placeholders.ctkCollapsibleButton
     properties = ("text", "collapsed")
     signals = ("contentsCollapsed",)
+
+
+class ctkSliderWidget(QWidget):
+    made_of = placeholders.ctkSliderWidget
+    properties = ("minimum", "maximum", "value", "decimals", "singleStep", "pageStep", "suffix")
+    methods = ("setValue",)
+    signals = ("valueChanged",)
 
 
 class qMRMLWidget(QWidget):
@@ -259,12 +273,13 @@ QT = (
     QPushButton,
     QCheckBox,
     QSlider,
+    QDoubleSpinBox,
     QComboBox,
     QPlainTextEdit,
     QProgressBar,
     QTimer,
     QVBoxLayout,
 )
-CTK = (ctkCollapsibleButton,)
+CTK = (ctkCollapsibleButton, ctkSliderWidget)
 SLICER = (qMRMLWidget, qMRMLNodeComboBox, qMRMLCheckableNodeComboBox, qMRMLSegmentSelectorWidget, qMRMLTableView)
 CLASSES = {cls.__name__: cls for cls in (*QT, *CTK, *SLICER)}

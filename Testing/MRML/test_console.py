@@ -70,7 +70,7 @@ def test_progress_is_told_on_the_console(volume: Any, model: str, capsys: pytest
 def inside_slicer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes it look as if Slicer itself were running, with what it does at events and at a look at the packages."""
 
-    def enter(process_events: Callable[[], Any], ensure: Callable[[], Any] = lambda: None) -> None:
+    def enter(process_events: Callable[[], Any], ensure: Callable[[bool], Any] = lambda torch: None) -> None:
         import slicer
 
         monkeypatch.setattr(slicer, "app", SimpleNamespace(processEvents=process_events), raising=False)
@@ -89,7 +89,7 @@ def test_the_windows_stay_alive_during_the_run(volume: Any, model: str, inside_s
 def test_slicer_is_asked_for_missing_packages_before_the_run(
     scene: Any, volume: Any, model: str, inside_slicer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def declined() -> None:
+    def declined(torch: bool) -> None:
         raise MedAIError("MedAI needs Python packages that were not installed.")
 
     monkeypatch.setattr(console, "run_job", lambda *_: pytest.fail("the worker was started"))
@@ -101,7 +101,7 @@ def test_slicer_is_asked_for_missing_packages_before_the_run(
 
 
 def test_files_and_arrays_never_ask_for_packages(model: str, inside_slicer: Callable[..., None]) -> None:
-    inside_slicer(lambda: None, lambda: pytest.fail("the packages were asked for"))
+    inside_slicer(lambda: None, lambda torch: pytest.fail("the packages were asked for"))
     assert MedAILib.segment(ball(), model=model, progress=False).summary.found
 
 

@@ -12,10 +12,12 @@ from MedAILib.labels import Code, Label
 from MedAILib.registration.request import Registration
 from MedAILib.transforms import Transform, warp_image
 from MedAISlicer import mrml
-from MedAISlicer.registration import results, undo
+from MedAISlicer import scene_undo as undo
+from MedAISlicer.registration import results
 from MedAISlicer.registration.carrying import CLASSES, carry
 from MedAISlicer.registration.inputs import Inputs
-from MedAISlicer.registration.outputs import Outputs, Target
+from MedAISlicer.registration.outputs import Outputs
+from MedAISlicer.targets import Target
 from MRML.nodes import add_transform, add_warp, place, rotation
 from registration_samples import SHAPE, ball, center_of, middle_of, result, warp
 

@@ -9,17 +9,12 @@ import pytest
 
 from MedAILib.errors import UsageError
 from MedAISlicer import mrml
+from MedAISlicer.compare import View, checkerboard, difference, gray_range
 from MedAISlicer.registration import results
-from MedAISlicer.registration.compare import (
-    Comparison,
-    View,
-    checkerboard,
-    difference,
-    gray_range,
-    possible,
-)
+from MedAISlicer.registration.compare import Comparison, possible
 from MedAISlicer.registration.inputs import Inputs
-from MedAISlicer.registration.outputs import Outputs, Target
+from MedAISlicer.registration.outputs import Outputs
+from MedAISlicer.targets import Target
 from MRML.nodes import place
 from registration_samples import ball, center_of, middle_of, result, shift
 

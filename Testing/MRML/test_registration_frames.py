@@ -9,11 +9,13 @@ import pytest
 
 from MedAILib.errors import UsageError
 from MedAISlicer import mrml
-from MedAISlicer.registration import quality, results, undo
+from MedAISlicer import scene_undo as undo
+from MedAISlicer.registration import quality, results
 from MedAISlicer.registration.inputs import Inputs
-from MedAISlicer.registration.outputs import Outputs, Target
+from MedAISlicer.registration.outputs import Outputs
 from MedAISlicer.sequence_results import new_browser, show_item
 from MedAISlicer.sequences import browser_of
+from MedAISlicer.targets import Target
 from MRML.nodes import add_transform, place, rotation
 from registration_samples import ball, center_of, middle_of, result, shift, warp
 

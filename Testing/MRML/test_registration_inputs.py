@@ -12,7 +12,8 @@ from MedAILib.image import Image, Kind
 from MedAILib.labels import Code, Label
 from MedAISlicer import mrml
 from MedAISlicer.registration.inputs import Inputs, as_mask
-from MedAISlicer.registration.outputs import Outputs, Target
+from MedAISlicer.registration.outputs import Outputs
+from MedAISlicer.targets import Target
 from MRML.nodes import add_transform, add_warp, place, rotation
 from registration_samples import SHAPE, ball, middle_of
 

@@ -12,9 +12,11 @@ from MedAILib.image import Image
 from MedAILib.registration.request import Registration
 from MedAILib.transforms import Transform
 from MedAISlicer import mrml
-from MedAISlicer.registration import quality, results, undo
+from MedAISlicer import scene_undo as undo
+from MedAISlicer.registration import quality, results
 from MedAISlicer.registration.inputs import Inputs
-from MedAISlicer.registration.outputs import Outputs, Target
+from MedAISlicer.registration.outputs import Outputs
+from MedAISlicer.targets import Target
 from MRML.nodes import add_transform, add_warp, place, rotation
 from registration_samples import ball, center_of, middle_of, result, shift, warp
 

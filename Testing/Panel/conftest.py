@@ -73,6 +73,7 @@ class ScriptedWorker:
         self.jobs: list[Any] = []
         self.messages: list[tuple[str, Mapping, Mapping]] = []
         self.devices: list[str] = []
+        self.concluded: list[Any] = []
         self.slow_to_stop = False
 
     def __call__(self, device: str = "auto") -> ScriptedWorker:
@@ -84,7 +85,7 @@ class ScriptedWorker:
     ) -> Any:
         from MedAILib.worker.job import Job
 
-        self.jobs.append(Job(task, self._cancelled))
+        self.jobs.append(Job(task, self._cancelled, self.concluded.append))
         self.messages.append((task, parameters, {name: np.array(array) for name, array in arrays.items()}))
         return self.jobs[-1]
 

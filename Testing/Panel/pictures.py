@@ -2,7 +2,8 @@
 
 The MedAI panel is shown after a run on the image, by default the demo's, where that and a model are there. The MedAI
 Registration panel is shown after a run on the same image and a copy of it that was moved, warped and given another
-contrast; beside it what its comparison buttons show is saved.
+contrast; beside it what its comparison buttons show is saved. The MedAI Super Resolution panel is shown after a run on
+thick slices made from that image, and what it compares is saved as well.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "MedAI"), str(REPOSITORY / "Testing")]
 
 WIDTH = 500
-VIEWS = "registration_views.png"
+VIEWS, SUPERRES_VIEWS = "registration_views.png", "superres_views.png"
+BUDGET = 240.0
+"""Seconds that the super-resolution may learn."""
 NAMES = {"MedAI": "panel.png", "MedAIRegistration": "panel_registration.png", "MedAISuperRes": "panel_superres.png"}
 
 
@@ -28,6 +31,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
     parser.add_argument("--image", type=Path, help="a head MR to segment for the picture of the MedAI panel")
+    parser.add_argument("--only", choices=list(NAMES), help="the panel of one module")
     options = parser.parse_args(arguments)
     reason = missing()
     if reason:
@@ -36,12 +40,16 @@ def main(arguments: list[str]) -> int:
     here = desktop()
     here.new_scene(Path(tempfile.mkdtemp(prefix="medai-pictures-")))
     for module, name in NAMES.items():
+        if options.only not in (None, module):
+            continue
         widget = here.load(module)
         image = options.image or _demo_image()
         if module == "MedAI" and image:
             _run(here, widget, image)
         if module == "MedAIRegistration" and image:
             _register(here, widget, image, options.folder / VIEWS)
+        if module == "MedAISuperRes" and image:
+            _superresolve(here, widget, image, options.folder / SUPERRES_VIEWS)
         here.picture(widget, options.folder / name, WIDTH)
         print(options.folder / name)
     for widget in list(here.widgets.values()):
@@ -107,6 +115,40 @@ def _register(here: Any, panel: Any, path: Path, views: Path) -> None:
     transform = mrml.transform_from_node(quality.referred(table, quality.TRANSFORM), image)
     jacobian = mrml.image_from_node(quality.referred(table, quality.JACOBIAN))
     imsave(views, quality_view(image, copy, transform, jacobian), check_contrast=False)
+    print(views)
+
+
+def _superresolve(here: Any, panel: Any, path: Path, views: Path) -> None:
+    """Make thick slices of an image fine again, and save how the result looks beside the cubic interpolation."""
+    import slicer
+    from skimage.io import imsave
+
+    from Demo.thick_copy import thick_copy
+    from MedAILib.files import read_image
+    from MedAISlicer import figures, mrml
+    from MedAISlicer.superres import results
+    from Panel.superres_view import superres_view
+
+    scan = thick_copy(read_image(path))
+    volume = mrml.volume_from_image(slicer.mrmlScene, scan)
+    panel.ui.inputSelector.setCurrentNode(volume)
+    for button in (panel.ui.uncertaintyCheckBox, panel.ui.residualCheckBox, panel.ui.cubicCheckBox):
+        button.click()
+    panel.ui.qualityComboBox.setCurrentIndex(panel.ui.qualityComboBox.count - 1)
+    panel.ui.budgetSlider.setValue(BUDGET)
+    panel.ui.applyButton.click()
+    here.wait(lambda: panel.ui.applyButton.text == "Apply", 1200)
+    for kind, text in here.messages:
+        print(f"{kind}: {text}")
+    table = panel.ui.resultSelector.currentNode()
+    if table is None:
+        return
+    roles = (results.CUBIC, results.VOLUME, results.UNCERTAINTY)
+    nodes = [figures.referred(table, role) for role in roles]
+    if None in nodes:
+        print(f"{views} was not made: the method could not tell its uncertainty. {panel.ui.summaryLabel.text}")
+        return
+    imsave(views, superres_view(scan, *map(mrml.image_from_node, nodes)), check_contrast=False)
     print(views)
 
 

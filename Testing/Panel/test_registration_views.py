@@ -80,7 +80,7 @@ def test_flicker_shows_both_volumes_in_turn_until_it_is_ended(desk, done, view):
     assert desk.wait(lambda: view.GetForegroundOpacity() == 1.0, 5)
     assert desk.wait(lambda: view.GetForegroundOpacity() == 0.0, 5)
     press(done.ui.flickerButton)
-    assert not done._flicker.active
+    assert not done._views.flickering
 
 
 def test_a_deleted_part_of_the_result_disables_its_view(desk, done):
@@ -110,7 +110,7 @@ def test_a_new_run_ends_the_view(desk, done, worker, view):
 def test_nothing_flickers_in_another_module(desk, done):
     press(done.ui.flickerButton)
     desk.leave(done)
-    assert not done._flicker.active
+    assert not done._views.flickering
 
 
 def test_undo_takes_the_volumes_along_that_were_made_to_compare(desk, done):
@@ -124,5 +124,5 @@ def test_undo_takes_the_volumes_along_that_were_made_to_compare(desk, done):
 def test_closing_the_scene_stops_the_flicker(desk, done):
     press(done.ui.flickerButton)
     desk.scene.scene.Clear(False)
-    assert not done._flicker.active
+    assert not done._views.flickering
     assert not done.ui.flickerButton.checked

@@ -46,6 +46,10 @@ def requirements(desk, monkeypatch):
     return SimpleNamespace(module=requirements, versions=versions)
 
 
+def test_what_computes_without_torch_does_not_ask_for_it(requirements):
+    requirements.module.ensure(torch=False)
+
+
 def test_without_the_pytorch_extension_the_user_learns_what_to_install(requirements):
     with pytest.raises(requirements.module.RequirementsError, match="Install the extension named PyTorch"):
         requirements.module.ensure()

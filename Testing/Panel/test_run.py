@@ -23,7 +23,7 @@ class ManualTimer:
 class ManualJob:
     def __init__(self) -> None:
         self.events: list = []
-        self.cancelled = False
+        self.cancelled = self.concluded = False
 
     def poll(self) -> list:
         events, self.events = self.events, []
@@ -31,6 +31,9 @@ class ManualJob:
 
     def cancel(self) -> None:
         self.cancelled = True
+
+    def conclude(self) -> None:
+        self.concluded = True
 
 
 class ManualRun:
@@ -156,6 +159,70 @@ def test_cancel_before_the_first_tick_and_before_the_import_are_heard(bench: Ben
     bench.controller.tick()
     assert [outcome.cancelled for outcome in bench.outcomes] == ["", ""]
     assert run.written is None
+
+
+def test_concluding_asks_the_job_to_end_and_writes_what_comes(bench: Bench) -> None:
+    run = begun(bench, ManualRun())
+    bench.controller.conclude()
+    assert not run.jobs[0].concluded  # nothing has begun that could be kept
+    bench.play(run, Step("Learning", 0.4, 20.0))
+    bench.controller.conclude()
+    assert run.jobs[0].concluded
+    bench.play(run, Step("Learning", 0.5, 10.0))
+    assert bench.last.state is State.CONCLUDING
+    bench.play(run, Finished({"a": 1}, {}))
+    bench.controller.tick()
+    assert [result.parameters for result in run.written] == [{"a": 1}]
+
+
+def test_concluding_leaves_the_jobs_out_that_were_to_come(bench: Bench) -> None:
+    run = begun(bench, ManualRun(count=3))
+    bench.play(run, Step("Learning", 0.4, 20.0))
+    bench.controller.conclude()
+    bench.play(run, Finished({"a": 1}, {}))
+    bench.controller.tick()
+    assert len(run.jobs) == 1
+    assert [result and result.parameters for result in run.written] == [{"a": 1}, None, None]
+
+
+def test_a_bad_frame_while_concluding_leaves_the_frames_before_it(bench: Bench) -> None:
+    run = begun(bench, ManualRun(count=3, skip=True))
+    bench.play(run, Finished({"a": 1}, {}))
+    bench.controller.tick()
+    bench.play(run, Step("Learning", 0.4, 20.0))
+    bench.controller.conclude()
+    bench.play(run, Failed("content", "Frame 2 is constant."))
+    bench.controller.tick()
+    assert [result and result.parameters for result in run.written] == [{"a": 1}, None, None]
+
+
+def test_a_run_that_is_concluding_can_still_be_cancelled(bench: Bench) -> None:
+    run = begun(bench, ManualRun())
+    bench.play(run, Step("Learning", 0.4, 20.0))
+    bench.controller.conclude()
+    bench.controller.cancel()
+    bench.play(run, Failed("cancelled", ""))
+    bench.controller.tick()
+    assert bench.outcomes == [Outcome(cancelled="")]
+    assert run.written is None
+
+
+def test_a_fault_of_who_hears_of_the_end_is_not_one_of_the_run() -> None:
+    outcomes: list[Outcome] = []
+
+    def listener(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        raise ContentError("The view cannot be shown.")
+
+    run = ManualRun()
+    controller = RunController(ManualTimer(), lambda status: None, listener)
+    controller.start(run)
+    controller.tick()
+    run.jobs[0].events.append(Finished({}, {}))
+    controller.tick()
+    with pytest.raises(ContentError):
+        controller.tick()
+    assert [outcome.result for outcome in outcomes] == ["written"]
 
 
 def test_a_job_that_was_cancelled_by_somebody_else_ends_the_run_as_cancelled(bench: Bench) -> None:

@@ -13,7 +13,10 @@ import sources
 
 UI_FILES = tuple(module.parent / "Resources" / "UI" / f"{module.stem}.ui" for module in sources.MODULE_FILES)
 UI_VARIABLES = ("ui", "_ui")
-PACKAGES = {"MedAIRegistration": sources.SLICER_SIDE / "registration"}
+PACKAGES = {
+    "MedAIRegistration": sources.SLICER_SIDE / "registration",
+    "MedAISuperRes": sources.SLICER_SIDE / "superres",
+}
 """Module to the part of the Slicer side that is its own; the rest is the MedAI module's."""
 
 

@@ -123,7 +123,7 @@ def test_the_file_appears_at_once_under_its_final_name(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(sitk, "WriteImage", watch)
     path = write_image(tmp_path / "out.nii.gz", SCAN)
-    assert len(seen) == 1 and seen[0] != path.name and seen[0].endswith(".nii.gz")
+    assert len(seen) == 1 and seen[0] != path.name and seen[0].endswith(".nii")
 
 
 def test_what_cannot_be_written_is_known_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from .pairs import PairCase, PairOptions, read_pairs, register_many, run_pairs
 from .records import Record
 from .runner import SOME_FAILED, BatchResult, watch_on_console
 from .segmenting import BatchOptions, run, segment_many
+from .superresolving import VolumeOptions, superresolve_all, superresolve_many
 
 __all__ = [
     "SOME_FAILED",
@@ -16,11 +17,14 @@ __all__ = [
     "PairCase",
     "PairOptions",
     "Record",
+    "VolumeOptions",
     "find_cases",
     "read_pairs",
     "register_many",
     "run",
     "run_pairs",
     "segment_many",
+    "superresolve_all",
+    "superresolve_many",
     "watch_on_console",
 ]

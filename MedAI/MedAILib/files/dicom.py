@@ -19,6 +19,7 @@ from ..geometry import RAS_FROM_LPS
 from ..image import Image
 from .formats import suffix_of
 from .itk import affine_of, explain, quiet_itk, refuse_components
+from .tags import nested_values
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -212,17 +213,10 @@ def _read_multiframe(path: Path) -> Image:
 def _frame_positions(path: Path) -> np.ndarray:
     """Image Position (Patient) of each frame (n, 3), in file order.
 
-    ITK does not hand out nested sequences, so the tag is searched for in the bytes before the pixel data, in explicit
-    and implicit little-endian encoding.
+    ITK does not hand out nested sequences, so the tag is searched for in the bytes, see
+    :func:`MedAILib.files.tags.nested_values`.
     """
-    raw = path.read_bytes()
-    end = max(raw.rfind(b"\xe0\x7f\x10\x00OW"), raw.rfind(b"\xe0\x7f\x10\x00OB"))
-    found = []
-    for match in re.finditer(rb"\x20\x00\x32\x00(?:DS(..)|(..)\x00\x00)", raw[: end if end > 0 else None], re.DOTALL):
-        length = int.from_bytes(match.group(1) or match.group(2), "little")
-        value = _numbers(raw[match.end() : match.end() + min(length, 64)].decode("latin-1"))
-        if len(value) == 3:
-            found.append(value)
+    found = [value for text in nested_values(path.read_bytes(), _POSITION) if len(value := _numbers(text)) == 3]
     return np.array(found).reshape(-1, 3)
 
 

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
+_LEVEL, _BLOCK = 1, 1 << 20
 GZIP, ZLIB = 31, 15
 """The ``wbits`` of zlib for either kind of wrapper."""
 
@@ -23,6 +24,22 @@ def open_unpacked(path: Path) -> IO[bytes]:
     Reading to the end verifies the checksum: ``EOFError``, ``zlib.error`` or ``gzip.BadGzipFile`` mean damage.
     """
     return cast("IO[bytes]", gzip.open(path, "rb")) if is_packed(path) else path.open("rb")
+
+
+def pack(source: Path, target: Path, floats: bool) -> None:
+    """Write a file gzip-packed; raises OSError.
+
+    Args:
+        source: the plain file.
+        target: the packed one.
+        floats: it holds mostly floating-point numbers. Their digits hardly repeat, so that searching for repetitions
+            takes long and makes the file no smaller.
+    """
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, GZIP, strategy=zlib.Z_RLE if floats else zlib.Z_DEFAULT_STRATEGY)
+    with source.open("rb") as plain, target.open("wb") as packed:
+        while block := plain.read(_BLOCK):
+            packed.write(packer.compress(block))
+        packed.write(packer.flush())
 
 
 def unpacked_size(file: IO[bytes], wbits: int) -> int | None:

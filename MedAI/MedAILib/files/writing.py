@@ -17,6 +17,7 @@ from ..image import Image
 from . import metaimage, nifti, nrrd
 from .formats import WRITABLE, suffix_of
 from .itk import quiet_itk, to_itk
+from .packed import pack
 
 _REASONS = {
     errno.ENOSPC: "the disk or the quota is full",
@@ -136,11 +137,19 @@ def write_image(
         volume = to_itk(image)
         for key, value in (metadata or {}).items():
             volume.SetMetaData(key, " ".join(str(value).split()))
+        pack_after = suffix_of(path) == ".nii.gz"
+        plain = temporary.with_suffix("") if pack_after else temporary
         try:
-            sitk.WriteImage(volume, str(temporary), useCompression=suffix_of(path) != ".nii")
+            sitk.WriteImage(volume, str(plain), useCompression=plain.suffix != ".nii")
+            check_complete(plain, image)
+            if pack_after:
+                pack(plain, temporary, floats=image.array.dtype.kind == "f")
         except RuntimeError as error:
             raise write_error(path, cause_of(error)) from error
-        check_complete(temporary, image)
+        finally:
+            if pack_after:
+                with contextlib.suppress(OSError):
+                    plain.unlink()
     return path
 
 

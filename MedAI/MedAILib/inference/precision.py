@@ -15,9 +15,10 @@ TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 def channels_last(network: nn.Module) -> None:
     """Order the convolutions' weights as CPUs like them; their values stay."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for parameter in network.parameters():
-        if parameter.ndim == 5:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+        if parameter.ndim in formats:
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
 
 
 @lru_cache(maxsize=1)

@@ -8,11 +8,19 @@ from typing import Any
 from torch import nn
 
 from ..errors import ModelError
+from .hifidiff import HiFiDiff
 from .lapirn import LapIRN
+from .thick_slice import ThickSliceNetwork
 from .tm_dca import TMDCA
 from .unet import ResidualUNet
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"lapirn": LapIRN, "residual_unet": ResidualUNet, "tm_dca": TMDCA}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "hifidiff": HiFiDiff,
+    "lapirn": LapIRN,
+    "residual_unet": ResidualUNet,
+    "thick_slice": ThickSliceNetwork,
+    "tm_dca": TMDCA,
+}
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:

@@ -32,13 +32,14 @@ def check_modality(image: Image, card: ModelCard, modality: str | None = None) -
     if modality:
         if modality.upper() not in card.modality:
             raise ModalityError(f"{image.name}: is {modality.upper()}, the model {card.name} is for {wanted}. {advice}")
-    elif "CT" not in card.modality and _looks_like_ct(image.array):
+    elif "CT" not in card.modality and looks_like_ct(image.array):
         raise ModalityError(
             f"{image.name}: its values look like CT (air at {_AIR_HU:g} and below), "
             f"the model {card.name} is for {wanted}. {advice}"
         )
 
 
-def _looks_like_ct(array: np.ndarray) -> bool:
+def looks_like_ct(array: np.ndarray) -> bool:
+    """Whether air in Hounsfield units takes 1 % of the volume or more."""
     thin = array[tuple(slice(None, None, max(1, length // 64)) for length in array.shape)]
     return bool((thin <= _AIR_HU).mean() >= 0.01)

@@ -10,12 +10,14 @@ from typing import Any
 
 from ..errors import ReadError, UsageError, WriteError
 from ..files.formats import stem_of
+from .between.job import train_between
 from .checkpoint import LOG, NAME
 from .config import Recipe, load_recipe, load_values, recipe_from, task_of
 from .distributed import World
 from .export import FEWEST_STEPS, export_model
 from .maps import LabelMap, read_maps
 from .registration.job import train_registration
+from .superres.job import train_superres
 from .trainer import Trainer
 
 
@@ -49,9 +51,12 @@ def train(
     """See :func:`MedAILib.training.run`."""
     values, name = load_values(config)
     place = None if data is None else Path(data)
-    if task_of(values) == "registration":
+    other = {"registration": train_registration, "superres": train_superres, "between": train_between}.get(
+        task_of(values)
+    )
+    if other is not None:
         folder = _prepare(Path(output), resume)
-        train_registration(values, name, place, folder, resume, device, seconds, steps, report)
+        other(values, name, place, folder, resume, device, seconds, steps, report)
         return folder
     recipe = recipe_from(values, name)
     if place is None:

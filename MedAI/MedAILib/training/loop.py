@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ..errors import WriteError
+from ..inference.precision import channels_last
 from .checkpoint import LOG, Clock, load_checkpoint, save_checkpoint
 from .config import TrainingSettings
 from .distributed import World
@@ -61,7 +62,8 @@ class Loop(ABC):
         report: Callable[[dict[str, Any]], None] = lambda line: None,
     ) -> None:
         self.settings, self.output, self.world, self.report = settings, output, world, report
-        self.network = network.to(world.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.network = network.to(world.device)
+        channels_last(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = make_optimizer(self.network, settings)
         self.clock = Clock(precision=choose_precision(world.device, settings.precision))

@@ -36,6 +36,7 @@ class _Order:
     line: bytes
     folder: Path
     cancelled: bool = False
+    concluded: bool = False
     started: bool = False
     resent: bool = False
 
@@ -108,7 +109,7 @@ class Worker:
             WorkerError: the worker was closed.
         """
         arrays = {name: np.asarray(values) for name, values in (arrays or {}).items()}
-        job = Job(task, self._cancel)
+        job = Job(task, self._cancel, self._conclude)
         message: Message = {"type": "run", "id": job.id, "task": task, "parameters": dict(parameters or {})}
         folder = self._exchange.folder(sum(array.nbytes for array in arrays.values()))
         try:
@@ -171,6 +172,8 @@ class Worker:
             elif self._ready:
                 self._running = self._waiting.popleft()
                 self._connection.send(self._running.line)
+                if self._running.concluded:
+                    self._connection.send(encode({"type": "conclude", "id": self._running.job.id}))
             return
 
     def _command(self) -> list[str]:
@@ -264,6 +267,14 @@ class Worker:
             running.cancelled = True
             connection.send(encode({"type": "cancel", "id": job.id}))
             self._start_timer(self._grace, connection)
+
+    def _conclude(self, job: Job) -> None:
+        with self._lock:
+            for order in (*([self._running] if self._running else []), *self._waiting):
+                if order.job is job and not order.concluded:
+                    order.concluded = True
+                    if order is self._running and self._connection is not None:
+                        self._connection.send(encode({"type": "conclude", "id": job.id}))
 
     def _end(self, order: _Order, outcome: Outcome) -> None:
         if order.cancelled:

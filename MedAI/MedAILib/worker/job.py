@@ -22,10 +22,12 @@ class Job:
         task: the task's name.
     """
 
-    def __init__(self, task: str, cancel: Callable[[Job], None]) -> None:
+    def __init__(
+        self, task: str, cancel: Callable[[Job], None], conclude: Callable[[Job], None] = lambda job: None
+    ) -> None:
         self.id = uuid.uuid4().hex
         self.task = task
-        self._cancel = cancel
+        self._cancel, self._conclude = cancel, conclude
         self._changed = threading.Condition()
         self._waiting: list[Started | Warned] = []
         self._step: Step | None = None
@@ -86,6 +88,13 @@ class Job:
         request, else after the worker's grace time, when the process is ended.
         """
         self._cancel(self)
+
+    def conclude(self) -> None:
+        """Ask the job to finish with what it has; returns at once.
+
+        The job ends as usual, sooner if its task can end early, else when it would have ended anyway.
+        """
+        self._conclude(self)
 
     def push(self, event: Event) -> None:
         """Record an event (the client's side); nothing is recorded after the end."""

@@ -46,8 +46,9 @@ def python_executable() -> str:
 def environment() -> dict[str, str]:
     """This process's environment with what the worker needs; settings that the user made stay."""
     child = dict(os.environ)
-    # Threads of OpenMP that spin while they wait take the cores from the user's program.
+    # Threads of OpenMP and OpenBLAS that spin while they wait take the cores from the user's program.
     child.setdefault("OMP_WAIT_POLICY", "passive")
+    child.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     child["PYTHONUNBUFFERED"] = "1"
     child["PYTHONFAULTHANDLER"] = "1"  # a crash in native code leaves its stack in the log
     child["PYTHONIOENCODING"] = "utf-8:backslashreplace"

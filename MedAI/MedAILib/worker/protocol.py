@@ -3,8 +3,9 @@
 Pure ASCII (everything else is escaped), one line per message, no pickle. NaN and infinity travel as the tokens that
 Python's ``json`` writes and reads. Arrays never travel in a line; see :mod:`.arrays`.
 
-To the worker: ``run``, ``cancel``, ``close``. From the worker: ``ready``, ``started``, ``progress``, ``warning``,
-``result``, ``error``. All but ``ready`` and ``close`` carry the job's ``id`` (null in an error that belongs to no job).
+To the worker: ``run``, ``conclude``, ``cancel``, ``close``. From the worker: ``ready``, ``started``, ``progress``,
+``warning``, ``result``, ``error``. All but ``ready`` and ``close`` carry the job's ``id`` (null in an error that
+belongs to no job).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _NUMBER = (int, float)
 _OPTIONAL_TEXT = (str, type(None))
 _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "run": {"id": str, "task": str, "parameters": dict, "arrays": dict, "folder": str},
+    "conclude": {"id": str},
     "cancel": {"id": str},
     "close": {},
     "ready": {"pid": int, "python": str},

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import Cancelled, MedAIError
@@ -27,6 +28,14 @@ from .tasks import Context, resolve
 _LEAVE_AFTER = 2.0
 _LOOK_AT_PARENT = 2.0
 _LOG_LIMIT = 20_000
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """What the caller said of a job since it was sent."""
+
+    cancel: threading.Event = field(default_factory=threading.Event)
+    conclude: threading.Event = field(default_factory=threading.Event)
 
 
 class Server:
@@ -45,8 +54,8 @@ class Server:
     ) -> None:
         self._channel, self._device, self._tasks = channel, device, tasks
         self._parent, self._folder = parent, folder
-        self._orders: queue.SimpleQueue[tuple[Message, threading.Event] | None] = queue.SimpleQueue()
-        self._cancels: dict[str, threading.Event] = {}
+        self._orders: queue.SimpleQueue[tuple[Message, _Wishes] | None] = queue.SimpleQueue()
+        self._wishes: dict[str, _Wishes] = {}
         self._warm: dict[object, object] = {}
         self._broken = False
         self._closing = False
@@ -67,22 +76,22 @@ class Server:
         self._idle.set()
         self._exit()
 
-    def _execute(self, order: Message, cancel: threading.Event) -> None:
+    def _execute(self, order: Message, wishes: _Wishes) -> None:
         self._channel.send({"type": "started", "id": order["id"]})
-        answer = self._answer(order, cancel)
+        answer = self._answer(order, wishes)
         gc.collect()  # lets go of mapped files, which Windows cannot remove before
-        self._cancels.pop(order["id"], None)
+        self._wishes.pop(order["id"], None)
         self._channel.write(answer)
 
-    def _answer(self, order: Message, cancel: threading.Event) -> bytes:
+    def _answer(self, order: Message, wishes: _Wishes) -> bytes:
         """Run a task and return the line to answer; whatever the task raises becomes a typed error."""
         job, task, folder = order["id"], order["task"], Path(order["folder"])
         try:
-            _check(cancel)
+            _check(wishes.cancel)
             run = resolve(task, self._tasks)
             arrays = read_arrays(folder, order["arrays"], mapped=True)
-            parameters, results = run(order["parameters"], arrays, self._context(job, cancel))
-            _check(cancel)
+            parameters, results = run(order["parameters"], arrays, self._context(job, wishes))
+            _check(wishes.cancel)
             files = write_arrays(folder, "out", results)
             return encode({"type": "result", "id": job, "parameters": parameters, "arrays": files})
         except MedAIError as error:
@@ -91,7 +100,7 @@ class Server:
             logging.exception("The task '%s' failed.", task)
             return encode(_error(job, *self._unexpected(task, error)))
 
-    def _context(self, job: str, cancel: threading.Event) -> Context:
+    def _context(self, job: str, wishes: _Wishes) -> Context:
         def emit(step: Step) -> None:
             fields = {"stage": step.stage, "fraction": step.fraction, "remaining": step.remaining}
             self._channel.send({"type": "progress", "id": job, **fields})
@@ -100,9 +109,9 @@ class Server:
             self._channel.send({"type": "warning", "id": job, "code": code, "message": message})
 
         def progress(stages: Mapping[str, float]) -> Progress:
-            return Progress(stages, emit, warn, cancel.is_set)
+            return Progress(stages, emit, warn, wishes.cancel.is_set)
 
-        return Context(self._device, progress, self._warm)
+        return Context(self._device, progress, self._warm, wishes.conclude.is_set)
 
     def _unexpected(self, task: str, error: BaseException) -> tuple[str, str, str]:
         """Code, message and log for something that no task should raise."""
@@ -128,11 +137,11 @@ class Server:
             message = decode(line)
             kind = message["type"]
             if kind == "run":
-                cancel = self._cancels[message["id"]] = threading.Event()
-                self._orders.put((message, cancel))
-            elif kind == "cancel":
-                if known := self._cancels.get(message["id"]):
-                    known.set()
+                wishes = self._wishes[message["id"]] = _Wishes()
+                self._orders.put((message, wishes))
+            elif kind in ("cancel", "conclude"):
+                if known := self._wishes.get(message["id"]):
+                    (known.cancel if kind == "cancel" else known.conclude).set()
             elif kind == "close":
                 self._closing = True
                 self._orders.put(None)
@@ -158,8 +167,8 @@ class Server:
     def _leave(self) -> None:
         """End soon: a running task gets a moment to stop."""
         self._leaving = True
-        for cancel in list(self._cancels.values()):
-            cancel.set()
+        for wishes in list(self._wishes.values()):
+            wishes.cancel.set()
         self._orders.put(None)
         self._idle.wait(_LEAVE_AFTER)
         self._exit()

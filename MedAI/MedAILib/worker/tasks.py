@@ -20,6 +20,7 @@ TASKS: dict[str, str] = {
     "ping": "MedAILib.worker.tasks:ping",
     "register": "MedAILib.pipeline.register_task:run",
     "segment": "MedAILib.pipeline.task:run",
+    "superres": "MedAILib.pipeline.superres_task:run",
 }
 """Task name to "module:function"."""
 
@@ -35,11 +36,13 @@ class Context:
         progress: makes the run's :class:`Progress` from stage names and their expected shares; it reports to the
             caller and raises Cancelled when the caller asked to stop.
         warm: what one task leaves for the next, e.g. loaded models; emptied when memory runs out.
+        stop: True from the moment on when the caller wants what there is; a task that can end early looks at it.
     """
 
     device: str
     progress: Callable[[Mapping[str, float]], Progress]
     warm: dict[Any, Any] = field(default_factory=dict)
+    stop: Callable[[], bool] = lambda: False
 
 
 Task = Callable[[dict[str, Any], Arrays, Context], tuple[dict[str, Any], Arrays]]

@@ -7,7 +7,7 @@ into the coordinates of the node that receives it. Arrays are (k, j, i), points 
 
 from __future__ import annotations
 
-from .places import local_affine, world_from_local
+from .places import local_affine, without_voxels, world_from_local
 from .points import points_from_markups, points_to_markups
 from .segmentations import (
     BINARY_LABELMAP,
@@ -59,5 +59,6 @@ __all__ = [
     "transform_from_node",
     "transform_to_node",
     "volume_from_image",
+    "without_voxels",
     "world_from_local",
 ]

@@ -10,6 +10,7 @@ from slicer.util import arrayFromVTKMatrix
 
 from MedAILib.errors import GeometryError
 from MedAILib.geometry import centre_shift
+from MedAILib.image import Image
 
 Node = Any
 
@@ -38,3 +39,8 @@ def local_affine(volume: Node) -> np.ndarray:
     volume.GetIJKToRASMatrix(matrix)
     first_i, _, first_j, _, first_k, _ = volume.GetImageData().GetExtent()
     return centre_shift(arrayFromVTKMatrix(matrix), (first_k, first_j, first_i))
+
+
+def without_voxels(image: Image) -> Image:
+    """The image's place and name alone, for what must be remembered of many images."""
+    return image.with_array(np.broadcast_to(np.uint8(0), image.shape))

@@ -9,8 +9,9 @@ from slicer.i18n import tr as _
 from MedAILib.errors import MedAIError
 from MedAILib.registration.request import RegistrationRequest
 
+from ..targets import Target
 from .inputs import Inputs, Segment
-from .outputs import Outputs, Target
+from .outputs import Outputs
 
 if TYPE_CHECKING:
     from .parameters import RegistrationParameterNode
@@ -56,6 +57,8 @@ def request_of(parameters: RegistrationParameterNode) -> RegistrationRequest:
         contrast=parameters.contrast.value,
         start=parameters.start.value,
         refine=parameters.refine and deformable,
+        regularization=parameters.regularization.value,
+        diffeomorphic=parameters.diffeomorphic and deformable,
     )
 
 

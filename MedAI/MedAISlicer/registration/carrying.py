@@ -18,6 +18,7 @@ from MedAILib.registration.request import Registration
 from MedAILib.transforms import warp_image, warp_labels
 
 from .. import mrml
+from ..displays import same_display
 from ..results import place_beside
 from .placing import own_grid
 
@@ -144,14 +145,3 @@ def in_type_of(array: np.ndarray, source: np.ndarray) -> np.ndarray:
         return array.astype(source.dtype, copy=False)
     limits = np.iinfo(source.dtype)
     return np.clip(np.rint(array), limits.min, limits.max).astype(source.dtype)
-
-
-def same_display(copy: Node, node: Node) -> None:
-    """Show a volume with the colors and the window of another one."""
-    new, old = copy.GetDisplayNode(), node.GetDisplayNode()
-    if new is None or old is None:
-        return
-    new.SetAndObserveColorNodeID(old.GetColorNodeID())
-    if old.IsA("vtkMRMLScalarVolumeDisplayNode") and new.IsA("vtkMRMLScalarVolumeDisplayNode"):
-        new.SetAutoWindowLevel(False)
-        new.SetWindowLevel(old.GetWindow(), old.GetLevel())

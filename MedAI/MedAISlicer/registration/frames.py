@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from MedAILib.transforms import Transform
 
 from .. import mrml, provenance
 from ..results import place_beside
-from ..sequence_results import new_browser, show_item
+from ..sequence_results import Items, new_browser, play, show_item
 from ..sequences import browser_of
 from . import quality
 from .carrying import registered_image
@@ -22,9 +22,6 @@ from .inputs import Inputs, title
 from .outputs import Outputs
 
 Node = Any
-Items = Iterator[Node | None]
-"""One per frame, None where a frame has no result."""
-
 LINEAR, GRID = "vtkMRMLLinearTransformNode", "vtkMRMLGridTransformNode"
 VOLUME = "vtkMRMLScalarVolumeNode"
 
@@ -51,14 +48,13 @@ def write_frames(inputs: Inputs, outputs: Outputs, answers: Sequence[Registratio
         quality.VOLUME: (outputs.volume, f"{sequence.GetName()} registered", frames.volumes, VOLUME),
         quality.JACOBIAN: (outputs.jacobian, f"{title(sequence, fixed)} Jacobian", frames.jacobians, VOLUME),
     }
+    facts = provenance.complete(next(answer for answer in answers if answer is not None).summary.provenance)
     nodes = {
-        role: _play(browser, sequence, name, items(), class_name)
+        role: play(browser, sequence, name, items(), class_name, facts)
         for role, (target, name, items, class_name) in wanted.items()
         if target.wanted
     }
-    facts = provenance.complete(next(answer for answer in answers if answer is not None).summary.provenance)
     for role, node in nodes.items():
-        provenance.to_node(node, facts)
         if role in (quality.VOLUME, quality.JACOBIAN):
             node.CreateDefaultDisplayNodes()
             node.SetAndObserveTransformNodeID(fixed.GetTransformNodeID())
@@ -109,17 +105,3 @@ class _Frames:
         node = slicer.vtkMRMLScalarVolumeNode()
         mrml.image_to_volume(node, Image(image.array, self._local @ image.affine, image.name))
         return node
-
-
-def _play(browser: Node, sequence: Node, name: str, items: Items, class_name: str) -> Node:
-    """A sequence of the items that plays with another one; returns the node that shows the current item."""
-    scene = sequence.GetScene()
-    frames = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
-    frames.SetIndexName(sequence.GetIndexName())
-    frames.SetIndexUnit(sequence.GetIndexUnit())
-    frames.SetIndexType(sequence.GetIndexType())
-    for number, item in enumerate(items):
-        frames.SetDataNodeAtValue(item or getattr(slicer, class_name)(), sequence.GetNthIndexValue(number))
-    browser.AddSynchronizedSequenceNode(frames)
-    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-    return browser.GetProxyNode(frames)

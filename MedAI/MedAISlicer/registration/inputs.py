@@ -14,7 +14,8 @@ from MedAILib.registration.request import Pair
 
 from .. import mrml
 from ..results import check_in_scene
-from ..sequences import frame_count, is_sequence, proxy_of
+from ..sequences import frame_count, is_sequence
+from ..targets import parents_of
 
 Node = Any
 Segment = tuple[Node, str]
@@ -120,18 +121,6 @@ class Inputs:
 def title(one: Node, other: Node) -> str:
     """What to call what leads from one node to the other."""
     return f"{one.GetName()} to {other.GetName()}"
-
-
-def parents_of(node: Node | None) -> list[Node]:
-    """The transforms above a node, nearest first; of a sequence those above the node that shows its current item."""
-    if node is not None and is_sequence(node):
-        node = proxy_of(node)
-    above = []
-    while node is not None:
-        node = node.GetParentTransformNode()
-        if node is not None:
-            above.append(node)
-    return above
 
 
 def as_mask(value: Any) -> Segment | None:

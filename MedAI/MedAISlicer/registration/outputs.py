@@ -6,36 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import vtk
-
 from MedAILib.errors import UsageError
 
+from .. import targets
 from ..results import check_in_scene
-from .inputs import Inputs, parents_of
+from ..targets import LEFT_OUT, MADE, Target, check_targets, parents_of
+from .inputs import Inputs
 
 Node = Any
-
-
-@dataclass(frozen=True)
-class Target:
-    """One output.
-
-    Attributes:
-        wanted: whether it is to be made.
-        node: the node that receives it; None for a new one.
-    """
-
-    wanted: bool = False
-    node: Node | None = None
-
-    @classmethod
-    def of(cls, value: Node | bool | None, usual: bool) -> Target:
-        """From a script's argument: a node, True for a new one, False for none, None for what is usual."""
-        if value is None or isinstance(value, bool):
-            return cls(usual if value is None else value)
-        if not hasattr(value, "IsA"):
-            raise UsageError(f"An output of volume nodes is a node, True or False, not {value!r}.")
-        return cls(True, value)
 
 
 @dataclass(frozen=True)
@@ -51,10 +29,10 @@ class Outputs:
         carried: nodes of which copies are brought into the place of the fixed volume.
     """
 
-    transform: Target = Target(True)
-    inverse: Target = Target()
-    volume: Target = Target(True)
-    jacobian: Target = Target()
+    transform: Target = MADE
+    inverse: Target = LEFT_OUT
+    volume: Target = MADE
+    jacobian: Target = LEFT_OUT
     own_voxels: bool = False
     carried: tuple[Node, ...] = ()
 
@@ -69,11 +47,11 @@ class Outputs:
 
     def replaced(self) -> list[Node]:
         """The nodes whose content will be another one."""
-        return [target.node for target in self.targets if target.wanted and target.node is not None]
+        return targets.replaced(self.targets)
 
     def lost(self) -> list[str]:
         """Names of the nodes whose present content will be lost; the user has to be asked."""
-        return [node.GetName() for node in self.replaced() if _holds_something(node)]
+        return targets.lost(self.targets)
 
     def check(self, inputs: Inputs, deformable: bool) -> None:
         """Notice what cannot go together.
@@ -88,18 +66,12 @@ class Outputs:
         """
         if not (any(target.wanted for target in self.targets) or self.carried):
             raise UsageError("No output is chosen. Choose at least one of them.")
-        replaced = self.replaced()
-        for node in self.nodes():
+        for node in self.carried:
             check_in_scene(node, "output")
-        if len({node.GetID() for node in replaced}) < len(replaced):
-            raise UsageError("Two outputs go into the same node. Choose different nodes.")
         above = [*parents_of(inputs.fixed), *parents_of(inputs.moving), *parents_of(inputs.initial)]
-        for node in replaced:
-            if node in inputs.nodes():
-                raise UsageError(f"{node.GetName()} is an input and would be replaced. Choose another output.")
-            if node in above or any(node in parents_of(carried) for carried in self.carried):
-                raise UsageError(f"An input stands under {node.GetName()}, which would change. Choose another output.")
-        if inputs.sequence and (replaced or self.carried):
+        above += [node for carried in self.carried for node in parents_of(carried)]
+        check_targets(self.targets, inputs.nodes(), above)
+        if inputs.sequence and (self.replaced() or self.carried):
             raise UsageError(
                 "The results of a sequence are new sequences, and nothing can be carried along. "
                 "Choose new nodes as outputs, and nothing to move along."
@@ -115,10 +87,3 @@ class Outputs:
 
 def _takes_grid(node: Node) -> bool:
     return node.GetClassName() in ("vtkMRMLTransformNode", "vtkMRMLGridTransformNode")
-
-
-def _holds_something(node: Node) -> bool:
-    if node.IsA("vtkMRMLVolumeNode"):
-        return node.GetImageData() is not None
-    matrix = vtk.vtkMatrix4x4()
-    return not (node.IsLinear() and node.GetMatrixTransformToParent(matrix) and matrix.IsIdentity())

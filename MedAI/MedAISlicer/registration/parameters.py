@@ -78,6 +78,22 @@ class Start(Enum):
         }[self]
 
 
+class Regularization(Enum):
+    """What keeps a warp smooth; the value is that of a registration request."""
+
+    DIFFUSION = "diffusion"
+    CURVATURE = "curvature"
+    ELASTIC = "elastic"
+
+    def label(self) -> str:
+        """What the chooser shows."""
+        return {
+            Regularization.DIFFUSION: _("Diffusion: neighbors move alike"),
+            Regularization.CURVATURE: _("Curvature: neighbors change alike"),
+            Regularization.ELASTIC: _("Elastic: like rubber"),
+        }[self]
+
+
 class Voxels(Enum):
     """On which grid registered volumes and segmentations are written."""
 
@@ -101,6 +117,8 @@ class RegistrationParameterNode:
         movingVolume: what is brought onto it; a sequence stands for all its frames, one after the other.
         carried: what moves along: volumes, segmentations, markups, models.
         kind, preset, contrast, start: see the classes above.
+        regularization: see the class above.
+        diffeomorphic: warp by a velocity field.
         refine: optimize a network on top of the result.
         initialTransform: the moving volume is taken as if it stood under this.
         fixedMask, fixedMaskSegment, movingMask, movingMaskSegment: compare only inside these segments.
@@ -120,6 +138,8 @@ class RegistrationParameterNode:
     preset: Preset = Preset.DEFAULT
     contrast: Contrast = Contrast.AUTOMATIC
     start: Start = Start.AUTOMATIC
+    regularization: Regularization = Regularization.DIFFUSION
+    diffeomorphic: bool = False
     refine: bool = False
     initialTransform: vtkMRMLTransformNode
     fixedMask: vtkMRMLSegmentationNode

@@ -11,13 +11,14 @@ from MedAILib.registration.request import Registration
 from MedAILib.registration.summary import RegistrationSummary
 
 from .. import mrml, provenance
+from ..displays import colored, same_display
 from ..results import check_in_scene, place_beside
+from ..scene_undo import one_step, remember
 from . import quality
-from .carrying import carry, registered_image, registered_name, same_display
+from .carrying import carry, registered_image, registered_name
 from .frames import write_frames
 from .inputs import Inputs, title
 from .outputs import Outputs
-from .undo import one_step, remember
 
 Node = Any
 
@@ -112,7 +113,7 @@ def _write_single(inputs: Inputs, outputs: Outputs, answer: Registration) -> dic
     if outputs.jacobian.wanted and answer.jacobian is not None:
         name = scene.GenerateUniqueName(f"{title(moving, fixed)} Jacobian")
         node = _put_volume(outputs.jacobian.node, answer.jacobian, fixed, name)
-        _color_jacobian(node)
+        colored(node, JACOBIAN_COLORS, JACOBIAN_WINDOW, JACOBIAN_LEVEL)
         nodes[quality.JACOBIAN] = node
     for made in nodes.values():
         provenance.to_node(made, facts)
@@ -133,11 +134,3 @@ def _put_volume(node: Node | None, image: Image, fixed: Node, name: str) -> Node
     else:
         mrml.image_to_volume(node, image, like=fixed)
     return node
-
-
-def _color_jacobian(node: Node) -> None:
-    display = node.GetDisplayNode()
-    if display is not None:
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevel(JACOBIAN_WINDOW, JACOBIAN_LEVEL)
-        display.SetAndObserveColorNodeID(JACOBIAN_COLORS)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from MedAILib.errors import ContentError, GeometryError, MedAIError
-from MedAILib.image import Image
 from MedAILib.registration.request import TASK, Pair, Registration, RegistrationRequest, read_answer
 from MedAILib.worker import client
 from MedAILib.worker.events import Finished
 from MedAILib.worker.job import Job
 
+from .. import mrml
 from . import results
 from .inputs import Inputs, title
 from .outputs import Outputs
@@ -53,7 +53,7 @@ class RegistrationRun:
         """Copy the voxels to the worker; raises what :meth:`Inputs.pair` raises."""
         pair = self._inputs.pair(index)
         # Only the places are kept: a long sequence would fill the memory.
-        self._pairs[index] = Pair(_place(pair.fixed), _place(pair.moving))
+        self._pairs[index] = Pair(mrml.without_voxels(pair.fixed), mrml.without_voxels(pair.moving))
         return client.shared_worker(self._device).submit(TASK, *self.request.message(pair))
 
     def skippable(self, index: int, error: MedAIError) -> bool:
@@ -82,7 +82,3 @@ def request_for(outputs: Outputs, request: RegistrationRequest) -> RegistrationR
     if outputs.jacobian.wanted:
         wanted.append("jacobian")
     return replace(request, outputs=tuple(wanted))
-
-
-def _place(image: Image) -> Image:
-    return image.with_array(np.broadcast_to(np.uint8(0), image.shape))

@@ -1,4 +1,4 @@
-"""One undo step per run: what it made is taken away, and what it replaced comes back."""
+"""One undo step per run whose results are nodes: what it made is taken away, and what it replaced comes back."""
 
 from __future__ import annotations
 

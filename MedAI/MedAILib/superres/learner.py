@@ -1,0 +1,115 @@
+"""A network on thick slices while it learns: its steps, its averaged weights, what it gives."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+from ..inference.precision import channels_last
+from ..networks.thick_slice import ThickSliceNetwork
+from ..training.precision import autocast, choose_precision
+from .momentum import OrthogonalizedMomentum
+from .off_axis import Pairs
+
+_WARMUP = 20
+_AVERAGE = 0.99
+_CLIP = 1.0
+
+
+class Learner:
+    """Trains a network on pairs, for a time rather than for a number of steps.
+
+    Args:
+        network: with its first weights.
+        rate: highest learning rate.
+        device: where it computes.
+        precision: see :func:`MedAILib.training.precision.choose_precision`.
+
+    Attributes:
+        network: with the current weights.
+        average: with their moving average, which is what is used in the end.
+        steps: done.
+    """
+
+    def __init__(self, network: ThickSliceNetwork, rate: float, device: torch.device, precision: str = "auto") -> None:
+        self.device, self.rate, self.steps = device, rate, 0
+        self.precision = choose_precision(device, precision)
+        self.network = network.to(device).train()
+        channels_last(self.network)
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self._optimizer = OrthogonalizedMomentum(self.network, rate)
+
+    def step(self, pairs: Pairs, share: float) -> float:
+        """One update.
+
+        Args:
+            pairs: to learn from.
+            share: of the time that is over; the learning rate falls with it as half a cosine to 0.
+
+        Returns:
+            The mean absolute error on these pairs.
+        """
+        _set_rate(self._optimizer, self.rate * min(1.0, (self.steps + 1) / _WARMUP), share)
+        with autocast(self.device, self.precision):
+            parts, _ = self.network(pairs.slices, pairs.conditions)
+        loss = (pairs.operators.combine(pairs.slices, parts) - pairs.sharp).abs().mean()
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if bool(torch.isfinite(nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP))):
+            self._optimizer.step()
+        self.steps += 1
+        self._follow(min(_AVERAGE, self.steps / (self.steps + 10.0)))
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _follow(self, decay: float) -> None:
+        for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(value, 1.0 - decay)
+
+
+class SpreadLearner:
+    """Learns how large the errors of a finished network are.
+
+    Args:
+        network: finished, on its device; its ``spread`` is trained in place.
+        rate: highest learning rate.
+        precision: number format of the network.
+
+    Attributes:
+        steps: done.
+    """
+
+    def __init__(self, network: ThickSliceNetwork, rate: float, precision: str) -> None:
+        self.network, self.rate, self.precision, self.steps = network, rate, precision, 0
+        network.spread.requires_grad_(True)
+        self._optimizer = torch.optim.Adam(network.spread.parameters(), lr=rate, betas=(0.9, 0.99))
+
+    def step(self, pairs: Pairs, share: float) -> None:
+        """One update, by the Laplace likelihood of the network's errors; arguments as of :meth:`Learner.step`."""
+        _set_rate(self._optimizer, self.rate * min(1.0, (self.steps + 1) / _WARMUP), share)
+        with autocast(pairs.slices.device, self.precision):
+            parts, spread = self.network(pairs.slices, pairs.conditions, True)
+        errors = pairs.operators.combine(pairs.slices, parts) - pairs.sharp
+        self._optimizer.zero_grad(set_to_none=True)
+        unlikelihood(errors, pairs.operators.plain @ spread).backward()
+        nn.utils.clip_grad_norm_(self.network.spread.parameters(), _CLIP)
+        self._optimizer.step()
+        self.steps += 1
+
+
+def unlikelihood(errors: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    """Negative logarithm of the Laplace likelihood of errors (b, m, w), without constants.
+
+    Args:
+        errors: send no gradient.
+        expected: logarithms of their expected size, same shape.
+    """
+    return (errors.detach().abs() * torch.exp(-expected) + expected).mean()
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float, share: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))

@@ -1,0 +1,218 @@
+"""SR4ZCT's idea with a network of our own: learn on the scan's sharp pictures, apply across its slices."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..inference.devices import choose
+from ..inference.precision import cpu_gains_from_bfloat16
+from ..networks.thick_slice import ThickSliceNetwork
+from .application import Application
+from .consistency import project
+from .held_out import Verdict, judge
+from .instant import METHODS
+from .lattice import lattice_operators
+from .learner import Learner, SpreadLearner
+from .off_axis import OffAxis, Pairs, Simulation, conditions_of, held_out, scale_of
+from .operators import matrix_of
+from .problem import Problem, Solution
+from .stack import as_volume
+from .tikhonov import denoised
+from .warm_start import shipped_network
+
+_RATES = {False: 4e-3, True: 2e-3}
+"""Highest learning rate of a fresh network and of one that was trained before."""
+_SPREAD_RATES = {False: 1e-2, True: 3e-3}
+"""The same of what tells the size of its errors."""
+_RESERVE = 0.04
+"""Share of the budget that is kept for checking the network and for putting the result together."""
+_FEWEST_STEPS = 25
+"""A fresh network that did fewer is not worth a look."""
+_CHECKS = 6
+"""Batches of held-out pairs in each direction."""
+_WORTH = 0.2
+"""dB by which the network must beat what it starts from on held-out pictures; deconvolution beats it by less."""
+_SPREAD = 0.15
+"""Share of the training time in which the size of the errors is learned, where it is asked for."""
+_QUIET = 0.02
+"""Columns whose pictures (about -1 to 1) differ by less, noise apart, need no network."""
+_NORMAL = 1.645
+"""Half width of the 90 % interval of normal noise, in standard deviations."""
+_FREE = 0.01
+"""Noise below this share of the values' range counts as part of the picture: the slices are then reproduced."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A problem in the form that networks see.
+
+    Attributes:
+        pictures: (n, y, x) slices on the device, about -1 to 1.
+        offset, factor: value = offset + factor * picture.
+        noisy: whether noise was taken out of them, so that they are not the measured slices any more.
+    """
+
+    pictures: torch.Tensor
+    offset: float
+    factor: float
+    noisy: bool
+
+
+def solve(
+    problem: Problem,
+    device: str,
+    progress: Callable[[float], None],
+    stop: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
+) -> Solution:
+    """Train within the budget, check on held-out pictures, apply.
+
+    The whole call keeps to ``problem.budget`` as far as applying the network leaves time for training. Where the
+    scan is too small for training, or the network is no better than Tikhonov deconvolution on pictures it has not
+    seen, the result is the latter, and a note says so.
+
+    Args:
+        problem: what is wanted.
+        device: name of a device, see :func:`MedAILib.inference.devices.choose`.
+        progress: receives the done share.
+        stop: True from the moment on when the user wants what there is.
+        clock: seconds.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
+    started = clock()
+    where = choose(device).torch
+    prepared = prepare(problem, where)
+    acquisition, stack = problem.acquisition, problem.stack
+    kept = held_out(len(prepared.pictures))
+    trained = [number for number in range(len(prepared.pictures)) if number not in kept]
+    pairs = OffAxis(prepared.pictures[trained], stack.spacing[1:])
+    windows = pairs.windows(acquisition)
+    if not windows:
+        return classical(problem, "no_pairs", "The slices are too small to learn from at this thickness.")
+    torch.manual_seed(problem.seed)
+    random = np.random.default_rng(problem.seed)
+    network, warm = start_network(problem, where)
+    learner = Learner(network, _RATES[warm], where)
+    batch = 8 if where.type == "cpu" else 32
+    simulation = Simulation(acquisition, subslices=network.subslices)
+    operators = lattice_operators(len(stack.array), acquisition, problem.line, network.subslices, device=where)
+    conditions = tuple(conditions_of(acquisition, size, 0.0).to(where) for size in stack.spacing[1:])
+    quiet = _QUIET + 5.0 * problem.noise / prepared.factor
+    application = Application(
+        prepared.pictures, operators, (conditions[0], conditions[1]), learner.precision, quiet, problem.uncertainty
+    )
+    needed = application.seconds(learner.average, clock)
+    budget = max(0.0, (1.0 - _RESERVE) * problem.budget - needed - (clock() - started))
+    begun = clock()
+
+    def draw(source: OffAxis, number: int) -> Pairs:
+        window = windows[number % len(windows)]
+        return source.draw(random, window, simulation, batch)
+
+    main = (1.0 - _SPREAD if problem.uncertainty else 1.0) * budget
+    training = budget / max(budget + needed, 1e-9)
+    while (over := (clock() - begun) / max(main, 1e-9)) < 1.0 and not stop():
+        learner.step(draw(pairs, learner.steps), over)
+        progress(training * min(1.0, over))
+    if not warm and learner.steps < _FEWEST_STEPS:
+        return classical(problem, "too_short", "There was too little time to learn.")
+    if problem.uncertainty:
+        spread = SpreadLearner(learner.average, _SPREAD_RATES[warm], learner.precision)
+        begun, rest = clock(), max(budget - main, 1e-9)
+        while (over := (clock() - begun) / rest) < 1.0 and not (stop() and spread.steps >= _FEWEST_STEPS):
+            spread.step(draw(pairs, spread.steps), over)
+    unseen = OffAxis(prepared.pictures[list(kept)], stack.spacing[1:]) if kept else pairs
+    checks = [draw(unseen, number) for number in range(_CHECKS * len(windows))]
+    verdict = judge(learner.average, checks, learner.precision, problem.uncertainty)
+    if verdict.gain < _WORTH:
+        return classical(
+            problem, "no_better", "On pictures kept from training the network was no better than deconvolution."
+        )
+
+    def later(share: float) -> None:
+        progress(training + (1.0 - training) * share)
+
+    return finish(problem, prepared, application, learner.average, verdict, learner.steps, later)
+
+
+def prepare(problem: Problem, device: torch.device) -> Prepared:
+    """Take the noise out of the slices, center and scale them."""
+    array = problem.stack.array
+    full = float(np.ptp(array))
+    noisy = problem.noise > _FREE * full
+    if noisy:
+        array = denoised(problem.stack, problem.noise)
+    offset, factor = scale_of(array)
+    pictures = torch.from_numpy((array - np.float32(offset)) / np.float32(factor)).to(device)
+    return Prepared(pictures, offset, factor, noisy)
+
+
+def start_network(problem: Problem, device: torch.device) -> tuple[ThickSliceNetwork, bool]:
+    """The shipped network if it may be used and is there, else a fresh one; True for the former."""
+    shipped = shipped_network() if problem.warm else None
+    if shipped is not None:
+        return shipped, True
+    quick = device.type != "cpu" or cpu_gains_from_bfloat16()
+    return ThickSliceNetwork(64 if quick else 32), False
+
+
+def classical(problem: Problem, code: str, why: str) -> Solution:
+    """Tikhonov deconvolution, with a note that says why."""
+    fine = METHODS["tikhonov"](problem.stack, problem.line, problem.noise)
+    note = (code, f"{why} The result is Tikhonov deconvolution.")
+    return Solution(as_volume(fine, problem.axis), None, (note,), "tikhonov")
+
+
+def thin_noise(problem: Problem) -> float:
+    """Standard deviation of the noise that slices as thin as the cells would have beyond that of the thick ones.
+
+    A thick slice averages over what would be independent noise of thin ones; no method brings that back.
+    """
+    weights = matrix_of(problem.stack, problem.line)
+    averaged = float(np.median(np.square(weights).sum(axis=1)))
+    return problem.noise * max(0.0, 1.0 / max(averaged, 1e-6) - 1.0) ** 0.5
+
+
+def finish(
+    problem: Problem,
+    prepared: Prepared,
+    application: Application,
+    network: ThickSliceNetwork,
+    verdict: Verdict,
+    steps: int,
+    progress: Callable[[float], None],
+) -> Solution:
+    """Apply the network and bring the result back to the image's units."""
+    calibration = verdict.calibration
+    if calibration is None:
+        applied = application.apply(network, progress=progress)
+    else:
+        applied = application.apply(network, calibration.mean_square, progress)
+    fine = applied.fine
+    fine *= np.float32(prepared.factor)
+    fine += np.float32(prepared.offset)
+    told = (
+        f"On pictures kept from training, {verdict.gain:.1f} dB better than interpolation that explains the slices "
+        f"({steps} training steps)."
+    )
+    if not prepared.noisy:
+        fine = project(fine, problem.stack.array, matrix_of(problem.stack, problem.line))
+    half = None
+    if calibration is not None and applied.spread is not None:
+        # for errors a and b of both directions, mean(((a + b) / 2)^2) = mean(a^2 + b^2) / 2 - mean((a - b)^2) / 4
+        smaller = max(0.25, 1.0 - 0.25 * applied.ratio) ** 0.5
+        # noise that was taken out is no part of what the interval is about; noise that counts as the picture's is
+        noise = np.float32(0.0 if prepared.noisy else _NORMAL * thin_noise(problem))
+        scale = np.float32(smaller * prepared.factor)
+        half = applied.spread
+        for plane in half:  # in place: at full size each further array is hundreds of megabytes
+            plane[...] = np.hypot(scale * calibration.half_width(plane), noise)
+        half = as_volume(half, problem.axis)
+    return Solution(as_volume(fine, problem.axis), half, (("held_out", told),), "sr4zct")

@@ -1,0 +1,1 @@
+"""Training of the diffusion model that generates slices between measured ones."""

@@ -1,0 +1,1 @@
+"""Training of the network that super-resolution of a scan starts from."""

@@ -1,0 +1,1 @@
+"""The Slicer side of super-resolution: from the panel and the console to nodes and back."""

@@ -1,0 +1,140 @@
+"""Measure `medai superres` in all its ways on simulated thick slices: one table.
+
+    python Testing/Benchmarks/superres.py --output Testing/Benchmarks/superres.md
+
+needs nibabel (in the ``benchmark-registration`` extra). Every run is a fresh process from file to file. CPU seconds are
+user and system time of that process and all it started, its worker, imports and file reading included; memory is the
+peak of its largest process. Scores: the shared evaluation script. A method is a name of `medai superres --method`,
+with ``:SECONDS`` for a budget and ``:SECONDS:cold`` to start without the weights that MedAI brings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from registration import RunError, adopt_orphans, environment, processor, wait_for_all
+from superres_cases import CASES, Case
+
+HERE = Path(__file__).resolve().parent
+METHODS = ("cubic", "nearest", "linear", "lanczos", "ibp", "tikhonov", "sr4zct:45", "sr4zct:45:cold")
+REFERENCE = "cubic"
+SCORES = ("psnr", "ssim", "edge_psnr", "consistency_psnr", "shift_mm")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one process took and found.
+
+    Attributes:
+        cpu: user and system seconds.
+        wall: seconds.
+        peak: memory in MB (10^6 bytes).
+        scores: of the evaluation, by name.
+    """
+
+    cpu: float
+    wall: float
+    peak: float
+    scores: dict[str, float]
+
+
+def command(method: str, case: Case, folder: Path, device: str) -> list[str]:
+    """What computes one result."""
+    name, *rest = method.split(":")
+    line = [sys.executable, "-m", "MedAILib", "superres", str(folder / "slices.nii.gz")]
+    line += ["-o", str(folder / "result.nii.gz"), "--like", str(folder / "truth.nii.gz"), "--method", name]
+    line += [*case.options, "--device", device, "--quiet", "--overwrite"]
+    line += ["--budget", rest[0]] if rest else []
+    return [*line, "--cold"] if "cold" in rest[1:] else line
+
+
+def measure(method: str, name: str, folder: Path, device: str) -> Run:
+    """Run and score one method in a fresh process.
+
+    Raises:
+        RunError: it failed.
+    """
+    print(f"  {name}: {method} …", file=sys.stderr, flush=True)
+    result, log = folder / "result.nii.gz", folder / "log.txt"
+    result.unlink(missing_ok=True)
+    started = time.perf_counter()
+    with log.open("w") as stream:
+        line = command(method, CASES[name], folder, device)
+        process = subprocess.Popen(line, env=environment(), stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
+        cpu, peak, wall = wait_for_all(process, started)
+    if process.returncode != 0 or not result.is_file():
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise RunError(lines[-1] if lines else f"ended with {process.returncode}")
+    return Run(cpu, wall, peak, case_script("score", name, str(folder), str(result)))
+
+
+def case_script(what: str, *rest: str) -> dict[str, float]:
+    """What `superres_cases.py` answers."""
+    line = [sys.executable, str(HERE / "superres_cases.py"), what, *rest]
+    return json.loads(subprocess.run(line, stdout=subprocess.PIPE, check=True, text=True).stdout)
+
+
+def rows(name: str, methods: list[str], device: str) -> Iterator[str]:
+    """Table lines of one case."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        case_script("make", name, str(folder))
+        reference = float("nan")
+        for method in methods:
+            try:
+                run = measure(method, name, folder, device)
+            except RunError as error:
+                yield f"| {name} | {method} | failed: {str(error).replace('|', '/')} | | | | | | | | |"
+                continue
+            psnr, ssim, edges, consistency, shift = (run.scores[score] for score in SCORES)
+            reference = psnr if method == REFERENCE else reference
+            yield (
+                f"| {name} | {method} | {psnr:.2f} | {psnr - reference:+.2f} | {ssim:.4f} | {edges:.2f} "
+                f"| {consistency:.1f} | {shift:+.3f} | {run.cpu:.1f} | {run.wall:.1f} | {run.peak:.0f} |"
+            )
+
+
+def table(cases: list[str], methods: list[str], device: str) -> Iterator[str]:
+    """All lines of the report."""
+    yield (
+        f"{os.cpu_count()} threads of {processor()}, torch on {device}. PSNR, SSIM and edge PSNR inside the body; "
+        "consistency: how well the result explains the measured slices. CPU s, wall s and peak MB are those of the "
+        "whole process.\n"
+    )
+    yield (
+        "| case | method | PSNR dB | over cubic | SSIM | edge PSNR dB | consistency dB | shift mm "
+        "| CPU s | wall s | peak MB |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    for name in cases:
+        yield from rows(name, methods, device)
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=list(CASES))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="NAME, NAME:SECONDS or NAME:SECONDS:cold")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", type=Path, help="write the report here too")
+    arguments = parser.parse_args()
+    adopt_orphans()
+    lines = []
+    for line in table(arguments.cases, arguments.methods, arguments.device):
+        lines.append(line)
+        print(line, flush=True)
+    if arguments.output:
+        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
