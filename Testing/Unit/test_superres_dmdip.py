@@ -52,6 +52,7 @@ def test_replacement_inside_the_loss_would_leave_nothing_to_learn() -> None:
     assert float(gradient.abs().max()) > 1e-4
 
 
+@torch.no_grad()
 def test_the_network_has_the_papers_blocks_and_one_image_per_contrast() -> None:
     network = DualModal(4, (3, 2), channels=8)
     blocks = [sum("down.0.1.weight" in name for name in part.state_dict()) for part in (network.common, *network.arms)]

@@ -23,7 +23,7 @@ from MedAILib.training.between.volumes import pair_weights
 from Unit.registration_tools import single_thread
 from Unit.stack_tools import box, grid, sampled, stack
 
-TINY = {"widths": [8, 8, 8]}
+TINY = {"widths": [16, 16, 16]}
 
 
 @pytest.fixture(autouse=True)
@@ -58,10 +58,10 @@ def test_modulation_is_scale_times_normalized_plus_bias() -> None:
     h = torch.randn(2, 8, 6, 6) * 3 + 2
     channel, element = ChannelModulation(8), ElementModulation(8)
     for found in (channel(h, torch.randn(2, 128)), element(h, torch.randn(2, 8, 6, 6))):
-        assert torch.allclose(found, torch.nn.functional.group_norm(h, 8), atol=1e-5)
+        assert torch.allclose(found, torch.nn.functional.group_norm(h, 1), atol=1e-5)
     torch.nn.init.normal_(element.affine.weight)
     torch.nn.init.normal_(channel.affine.weight)
-    by_place = element(h, torch.randn(2, 8, 6, 6)) / torch.nn.functional.group_norm(h, 8)
+    by_place = element(h, torch.randn(2, 8, 6, 6)) / torch.nn.functional.group_norm(h, 1)
     assert float(by_place.std((2, 3)).min()) > 0.0
     assert channel(h, torch.randn(2, 128)).shape == h.shape
 
@@ -89,7 +89,7 @@ def recipe(folder: Path, steps: int, **training: object) -> Path:
     values = {
         "task": "between",
         "network": {"name": "hifidiff", "arguments": TINY},
-        "data": {"axes": [0], "ratios": [4], "profile": "box", "crop": 32, "diffusion_steps": 50},
+        "data": {"axes": [0], "ratios": [4], "profile": "none", "crop": 32, "diffusion_steps": 50},
         "training": {"steps": steps, "learning_rate": 2e-3, "weight_decay": 0.0, "warmup": 1, "batch": 4, **training},
     }
     path = folder / "tiny.json"
@@ -106,20 +106,19 @@ def volumes(folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_model_of_one_volume_fills_its_gaps_better_than_straight_lines(tmp_path: Path) -> None:
-    run(recipe(tmp_path, 700), volumes(tmp_path), tmp_path / "run", device="cpu")
+    run(recipe(tmp_path, 1200, ema=0.99), volumes(tmp_path), tmp_path / "run", device="cpu")
     network, schedule = hifidiff.read_hifidiff(tmp_path / "run" / "model")
     true = sampled(grid(36), (36, 36, 36))
-    slices = true.reshape(9, 4, 36, 36).mean(1)
     low, half = true.min(), 0.5 * (np.quantile(true, 0.999) - true.min())
-    values = torch.from_numpy((slices - low) / half - 1.0).float()
-    places = (np.arange(36) + 0.5) / 4 - 0.5
-    inner = (places > 1) & (places < 7)
+    values = torch.from_numpy((true - low) / half - 1.0).float()
+    places = np.arange(8, 25) / 4
+    between = torch.from_numpy(places % 1 > 0)
     with torch.inference_mode():
-        found = hifidiff.generate(network, schedule, values, places[inner], samples=25)
-    straight = hifidiff.generate(network, schedule, values, places[inner], stop=lambda: True)
-    wanted = torch.from_numpy((true - low) / half - 1.0)[torch.from_numpy(inner)]
-    errors = [float((each - wanted).square().mean()) for each in (found, straight)]
-    assert errors[0] < errors[1]
+        found = hifidiff.generate(network, schedule, values[::4], places, samples=25)
+    straight = hifidiff.generate(network, schedule, values[::4], places, stop=lambda: True)
+    errors = [(each - values[8:25]).square().mean((1, 2)) for each in (found, straight)]
+    assert float(errors[0][between].mean()) < 0.95 * float(errors[1][between].mean())
+    assert float(errors[0][~between].mean()) < float(errors[0][between].mean()), "at k = 0 it is the slice itself"
 
 
 def trained(folder: Path, steps: int) -> Path:
@@ -149,7 +148,8 @@ def test_the_result_says_that_it_is_generated_and_does_not_flicker(
 ) -> None:
     monkeypatch.setenv("MEDAI_MODELS", str(tmp_path))
     trained(tmp_path, 1000)
-    task, seen = problem(), []
+    task = problem()
+    seen: list[float] = []
     found = hifidiff.solve(task, "cpu", seen.append)
     again = hifidiff.solve(task, "cpu", seen.append)
     assert found.array.shape == task.target.shape and found.method == "hifidiff"

@@ -113,6 +113,10 @@ def test_small_pictures_give_no_windows() -> None:
     assert OffAxis(torch.rand(4, 10, 10), (1.0, 1.0)).windows(FOUR) == []
 
 
+def test_pixels_as_coarse_as_the_slices_are_not_learned_from() -> None:
+    assert [window.axis for window in OffAxis(torch.rand(4, 64, 64), (1.0, 3.9)).windows(FOUR)] == [0]
+
+
 def test_added_noise_is_what_blurring_takes_away() -> None:
     source = OffAxis(torch.zeros(4, 64, 64), (1.0, 1.0))
     window = source.windows(FOUR)[0]
@@ -154,6 +158,17 @@ def test_learning_lowers_the_error() -> None:
     pairs = source.draw(random, window, Simulation(FOUR), 4)
     errors = [learner.step(pairs, step / 60) for step in range(60)]
     assert errors[-1] < 0.8 * errors[0]
+
+
+def test_learning_that_runs_away_is_taken_back() -> None:
+    torch.manual_seed(0)
+    source = OffAxis(torch.from_numpy(blobs((6, 48, 48))) / 100.0, (1.0, 1.0), width=48)
+    window = source.windows(FOUR)[0]
+    pairs = source.draw(np.random.default_rng(0), window, Simulation(FOUR), 4)
+    learner = Learner(ThickSliceNetwork(16, 2), 1.0, torch.device("cpu"), "float32")
+    errors = [learner.step(pairs, 0.0) for _ in range(51)]
+    assert learner.rate < 1.0
+    assert errors[50] < max(errors[:25])
 
 
 def test_calibrated_intervals_hold_what_they_promise() -> None:
@@ -211,7 +226,7 @@ def test_shipped_network_is_small_and_trained() -> None:
     if network is None:
         pytest.skip("this installation holds no network to start from")
     assert all(bool(parameter.isfinite().all()) for parameter in network.parameters())
-    assert float(network.head.weight.abs().max()) > 0
+    assert bool((network.head.weight != 0).any())
 
 
 def test_written_network_comes_back(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -12,9 +12,15 @@ from torch.nn import functional
 _EMBEDDING = 128
 
 
+def groups_of(channels: int) -> int:
+    """Few groups of many channels: with one channel each, a picture's brightness, and with it that of the noise, would
+    get lost."""
+    return math.gcd(8, max(1, channels // 8))
+
+
 def _norm(channels: int) -> nn.GroupNorm:
     """Group normalization without weights of its own, since what follows sets scale and bias."""
-    return nn.GroupNorm(math.gcd(8, channels), channels, affine=False)
+    return nn.GroupNorm(groups_of(channels), channels, affine=False)
 
 
 class ChannelModulation(nn.Module):
@@ -133,7 +139,7 @@ class HiFiDiff(nn.Module):
         self.offset, self.time = _embedded(), _embedded()
         self.extractor = _UNet(2, widths, conditional=False)
         self.main = _UNet(1, widths, conditional=True)
-        self.head = nn.Sequential(nn.GroupNorm(math.gcd(8, widths[0]), widths[0]), nn.SiLU())
+        self.head = nn.Sequential(nn.GroupNorm(groups_of(widths[0]), widths[0]), nn.SiLU())
         self.last = nn.Conv2d(widths[0], 1, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]

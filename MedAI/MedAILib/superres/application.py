@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,7 @@ class Application:
         precision: number format of the networks.
         quiet: columns (through all slices) whose values differ by less hold nothing that could be made sharper.
         uncertain: also ask for the expected error.
+        axes: width of the pictures to look at: 0 for those along y, 1 for those along x; both are averaged.
         flips: also look at every picture mirrored in both directions and average; four times the work.
     """
 
@@ -57,10 +58,11 @@ class Application:
         precision: str,
         quiet: float = 0.0,
         uncertain: bool = False,
+        axes: Sequence[int] = (0, 1),
         flips: bool = False,
     ) -> None:
         self.pictures, self.operators, self.conditions = pictures, operators, conditions
-        self.precision, self.uncertain, self.flips = precision, uncertain, flips
+        self.precision, self.uncertain, self.axes, self.flips = precision, uncertain, tuple(axes), flips
         n, y, x = pictures.shape
         self._active = (pictures.amax(0) - pictures.amin(0) > quiet).cpu().numpy()
         most = _PIXELS_GPU if pictures.is_cuda else _PIXELS
@@ -69,7 +71,7 @@ class Application:
     def seconds(self, network: ThickSliceNetwork, clock: Callable[[], float] = time.monotonic) -> float:
         """How long :meth:`apply` will take by this clock, from a few pictures."""
         total = 0.0
-        for axis in (0, 1):
+        for axis in self.axes:
             count = self.pictures.shape[2 - axis]
             rows = min(self._rows[axis], count)
             low, high = self._extent(axis, (count - rows) // 2, rows)
@@ -102,29 +104,25 @@ class Application:
         fine = np.empty((cells, y, x), np.float32)
         spread = None if not self.uncertain else np.empty((cells, y, x), np.float32)
         apart = foreseen = 0.0
-        done = 0
-        for axis in (0, 1):
+        for turn, axis in enumerate(self.axes):
             count = (x, y)[axis]
             for start in range(0, count, self._rows[axis]):
                 rows = min(self._rows[axis], count - start)
                 found, told = self._part(network, axis, start, rows)
-                place = (slice(None), slice(None), slice(start, start + rows))
-                if axis == 1:
-                    place = (place[0], place[2], place[1])
-                if axis == 0:
+                some = slice(start, start + rows)
+                place = (slice(None), slice(None), some) if axis == 0 else (slice(None), some)
+                if turn == 0:
                     fine[place] = found
                     if spread is not None and told is not None:
                         spread[place] = told
-                    continue
-                difference = found - fine[place]
-                apart += float(np.square(difference, dtype=np.float64).sum())
-                fine[place] += 0.5 * difference
-                if spread is not None and told is not None:
-                    spread[place] += 0.5 * (told - spread[place])
-                    foreseen += float(expected(spread[place]).sum())
-                done += rows
-                progress(0.5 + 0.5 * done / y)
-            progress(0.5 * (axis + 1))
+                else:
+                    difference = found - fine[place]
+                    fine[place] += 0.5 * difference
+                    if spread is not None and told is not None:
+                        spread[place] += 0.5 * (told - spread[place])
+                        apart += float(np.square(difference, dtype=np.float64).sum())
+                        foreseen += float(expected(spread[place]).sum())
+                progress((turn + (start + rows) / count) / len(self.axes))
         return Applied(fine, spread, apart / foreseen if foreseen > 0.0 else 0.0)
 
     def _part(

@@ -45,25 +45,34 @@ class Schedule:
         noise: torch.Tensor,
         count: int = 100,
         check: Callable[[float], None] = lambda done: None,
+        limits: tuple[float, float] = (-1.0, 1.2),
+        first: int | None = None,
     ) -> torch.Tensor:
         """DDIM with η = 0 (Song et al. 2021): the same noise always gives the same image.
 
+        As in DDPM's code, each estimate of the image is kept within limits; where noise is nearly all there is, a small
+        error of ε is a large one of the image.
+
         Args:
             predict: ε of x_t at a step, 0 to T − 1.
-            noise: x_T.
-            count: steps taken, evenly spread over T.
+            noise: x_T, or x_t of ``first``.
+            count: steps taken, evenly spread.
             check: gets the done share after each; what it raises ends the sampling.
+            limits: of an image's values.
+            first: the step to begin at; None: T − 1.
 
         Returns:
             x_0.
         """
-        times = np.unique(np.linspace(0, self.steps - 1, min(count, self.steps)).round().astype(int))[::-1]
+        last = self.steps - 1 if first is None else first
+        times = np.unique(np.linspace(0, last, min(count, last + 1)).round().astype(int))[::-1]
         current = noise
         for number, time in enumerate(times):
             alpha = self.alphas[time]
             before = self.alphas[times[number + 1]] if number + 1 < len(times) else 1.0
             epsilon = predict(current, int(time))
-            clean = (current - (1.0 - alpha) ** 0.5 * epsilon) / alpha**0.5
+            clean = ((current - (1.0 - alpha) ** 0.5 * epsilon) / alpha**0.5).clamp(*limits)
+            epsilon = (current - alpha**0.5 * clean) / (1.0 - alpha) ** 0.5
             current = before**0.5 * clean + (1.0 - before) ** 0.5 * epsilon
             check((number + 1) / len(times))
         return current

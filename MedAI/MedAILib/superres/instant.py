@@ -8,6 +8,7 @@ import numpy as np
 
 from . import interpolation
 from .operators import along_slices, matrix_of
+from .prior import learn_prior
 from .stack import Line, Stack
 from .tikhonov import tikhonov
 
@@ -44,6 +45,8 @@ def back_projection(stack: Stack, line: Line, noise: float) -> np.ndarray:
     measured, up = matrix_of(stack, line), interpolation.cubic(line, n, increment)
     flat = stack.array.reshape(n, -1)
     moments = (flat @ flat.T).astype(float) / flat.shape[1]
+    # The through-plane data know better than the pixels how much of that is noise.
+    noise = learn_prior(stack, noise).noise
     matrix = up
     for _ in range(_ROUNDS):
         missed = np.eye(n) - measured @ matrix

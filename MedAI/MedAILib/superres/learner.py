@@ -17,6 +17,8 @@ from .off_axis import Pairs
 _WARMUP = 20
 _AVERAGE = 0.99
 _CLIP = 1.0
+_WATCHED, _RISEN = 25, 1.25
+"""Steps over which the error is averaged, and by how much it may exceed the least so far, before learning goes back."""
 
 
 class Learner:
@@ -41,6 +43,8 @@ class Learner:
         channels_last(self.network)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self._optimizer = OrthogonalizedMomentum(self.network, rate)
+        self._ratios: list[float] = []
+        self._best, self._good = 1.0, copy.deepcopy(self.average.state_dict())
 
     def step(self, pairs: Pairs, share: float) -> float:
         """One update.
@@ -55,14 +59,31 @@ class Learner:
         _set_rate(self._optimizer, self.rate * min(1.0, (self.steps + 1) / _WARMUP), share)
         with autocast(self.device, self.precision):
             parts, _ = self.network(pairs.slices, pairs.conditions)
-        loss = (pairs.operators.combine(pairs.slices, parts) - pairs.sharp).abs().mean()
+        start = pairs.operators.skip @ pairs.slices - pairs.sharp
+        loss = (start + pairs.operators.spread @ parts).abs().mean()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if bool(torch.isfinite(nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP))):
             self._optimizer.step()
         self.steps += 1
         self._follow(min(_AVERAGE, self.steps / (self.steps + 10.0)))
-        return float(loss.detach())
+        error = float(loss.detach())
+        self._ratios.append(error / max(float(start.abs().mean()), 1e-6))
+        if len(self._ratios) == _WATCHED:
+            self._watch(sum(self._ratios) / _WATCHED)
+            self._ratios = []
+        return error
+
+    def _watch(self, ratio: float) -> None:
+        """Go back and on in smaller steps where the error has risen instead of fallen; it does on some scans."""
+        if ratio <= _RISEN * self._best:
+            self._best = min(self._best, ratio)
+            self._good = copy.deepcopy(self.average.state_dict())
+            return
+        for network in (self.network, self.average):
+            network.load_state_dict(self._good)
+        self.rate *= 0.5
+        self._optimizer = OrthogonalizedMomentum(self.network, self.rate)
 
     @torch.no_grad()
     def _follow(self, decay: float) -> None:

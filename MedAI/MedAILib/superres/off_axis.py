@@ -20,6 +20,8 @@ from .stack import Line
 
 _PHASES = 16
 _STRIDE = 4
+_LEAST_BLUR = 1.2
+"""Slices must be so much thicker than the pixels that are to stand for thin ones."""
 _MOST = 128
 """Pictures of one stack that are used at most; more would only cost memory and the time to weigh them."""
 
@@ -86,7 +88,8 @@ class Window:
 def window_along(
     axis: int, shape: tuple[int, int], step: float, acquisition: Acquisition, slices: int, width: int
 ) -> Window | None:
-    """The largest window up to ``slices`` and ``width`` in pictures of this shape; None if three slices do not fit."""
+    """The largest window up to ``slices`` and ``width`` in pictures of this shape; None if three slices do not fit or
+    the pixels are too coarse."""
     thickness, increment = acquisition.thickness, acquisition.increment
     length = shape[axis]
 
@@ -94,7 +97,7 @@ def window_along(
         return math.ceil((count * increment + thickness) / step)
 
     fitting = [count for count in range(3, slices + 1) if cells(count) <= length]
-    if not fitting or shape[1 - axis] < 4:
+    if not fitting or shape[1 - axis] < 4 or thickness < _LEAST_BLUR * step:
         return None
     margin = min(math.ceil(0.5 * thickness / step), (length - cells(fitting[-1])) // 2)
     return Window(axis, fitting[-1], cells(fitting[-1]), margin, min(width, shape[1 - axis]))

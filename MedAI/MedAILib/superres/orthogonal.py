@@ -39,7 +39,8 @@ def solve(
     """Reconstruct the target from the problem's image and its further stacks.
 
     Args:
-        problem: ``others`` of role "stack" are used.
+        problem: ``others`` of role "stack" are used. Its budget ends the reconstruction early, but not before the
+            penalty was renewed once.
         device: "cpu", "cuda", …
         progress: gets the done share; may raise Cancelled.
         stop: True ends with what there is.
@@ -54,7 +55,7 @@ def solve(
 
         def goes_on(done: float) -> bool:
             progress(_MOTION + (1.0 - _MOTION) * done)
-            return not stop() and time.monotonic() < ends
+            return not stop() and (done < 1.0 / _RENEWALS or time.monotonic() < ends)
 
         array = reconstruct(stacks, problem.target, problem.noise, goes_on)
     return Solution(array.cpu().numpy(), None, tuple(notes), "orthogonal")

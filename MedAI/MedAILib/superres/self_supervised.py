@@ -25,7 +25,7 @@ from .stack import as_volume
 from .tikhonov import denoised
 from .warm_start import shipped_network
 
-_RATES = {False: 4e-3, True: 2e-3}
+_RATES = {False: 3e-3, True: 2e-3}
 """Highest learning rate of a fresh network and of one that was trained before."""
 _SPREAD_RATES = {False: 1e-2, True: 3e-3}
 """The same of what tells the size of its errors."""
@@ -95,7 +95,7 @@ def solve(
     pairs = OffAxis(prepared.pictures[trained], stack.spacing[1:])
     windows = pairs.windows(acquisition)
     if not windows:
-        return classical(problem, "no_pairs", "The slices are too small to learn from at this thickness.")
+        return classical(problem, "no_pairs", "The slices are too small or too coarse to learn from at this thickness.")
     torch.manual_seed(problem.seed)
     random = np.random.default_rng(problem.seed)
     network, warm = start_network(problem, where)
@@ -106,7 +106,13 @@ def solve(
     conditions = tuple(conditions_of(acquisition, size, 0.0).to(where) for size in stack.spacing[1:])
     quiet = _QUIET + 5.0 * problem.noise / prepared.factor
     application = Application(
-        prepared.pictures, operators, (conditions[0], conditions[1]), learner.precision, quiet, problem.uncertainty
+        prepared.pictures,
+        operators,
+        (conditions[0], conditions[1]),
+        learner.precision,
+        quiet,
+        problem.uncertainty,
+        sorted(1 - window.axis for window in windows),  # only what the network was trained for
     )
     needed = application.seconds(learner.average, clock)
     budget = max(0.0, (1.0 - _RESERVE) * problem.budget - needed - (clock() - started))

@@ -21,7 +21,7 @@ _BANDS = 32
 _PADDING = 12
 """Pixels by which the slices are mirrored beyond their borders; the filters reach less far."""
 
-_QUIET, _LIVELY = 10.0, 0.3
+_QUIET, _LIVELY = 10.0, 0.5
 """How much more noise than there is the filters for quiet and for lively regions suppose."""
 
 _REACH = 4
@@ -66,26 +66,29 @@ def _without_noise(slices: np.ndarray, stack: Stack, prior: Prior) -> np.ndarray
     noise alone would give (a local Wiener filter; Lee, IEEE PAMI 1980).
     """
     (n, y, x), (increment, sy, sx) = slices.shape, stack.spacing
-    margins = [(0, 0), *((min(_PADDING, size - 1),) * 2 for size in (y, x))]
-    rows, columns = (size + 2 * before for size, (before, _) in zip((y, x), margins[1:], strict=True))
-    waves = np.pad(along_slices(_cosines(n), slices), margins, mode="reflect")
-    waves = np.fft.rfft2(waves).astype(np.complex64, copy=False)
+    margins = [(min(_PADDING, size - 1),) * 2 for size in (y, x)]
+    rows, columns = (size + 2 * before for size, (before, _) in zip((y, x), margins, strict=True))
+    inner = tuple(slice(before, before + size) for size, (before, _) in zip((y, x), margins, strict=True))
     radius = np.hypot(np.fft.fftfreq(rows, sy)[:, None], np.fft.rfftfreq(columns, sx)).astype(np.float32)
     quiet, detail, expected = _filters(stack, prior, np.arange(n) / (2.0 * n * increment), float(radius.max()))
     grid = radius / radius.max() * (_BANDS - 1)
     below = np.minimum(grid.astype(int), _BANDS - 2)
     share = grid - below
-    inner = tuple(slice(before, before + size) for size, (before, _) in zip((y, x), margins[1:], strict=True))
-    result, difference = np.empty(slices.shape, np.float32), np.empty(slices.shape, np.float32)
-    for k, wave in enumerate(waves):
+    result = along_slices(_cosines(n), slices)
+    difference = np.empty_like(result)
+    # One after another: the waves of all would take as much memory again as everything else.
+    for k in range(n):
+        wave = np.fft.rfft2(np.pad(result[k], margins, mode="reflect"))
         for gains, into in ((quiet[k], result), (detail[k], difference)):
             gain = gains[below] + share * (gains[below + 1] - gains[below])
             into[k] = np.fft.irfft2(gain * wave, (rows, columns))[inner]
-    back = _cosines(n).T
-    result, difference = along_slices(back, result), along_slices(back, difference)
+    result = along_slices(_cosines(n).T, result)
+    difference = along_slices(_cosines(n).T, difference)
     reach = int(np.ceil(stack.acquisition.thickness / increment))
     energy = _local_mean(np.square(difference), (reach, _REACH, _REACH))
-    result += difference * np.maximum(0.0, 1.0 - np.float32(expected) / np.maximum(energy, np.float32(1e-30)))
+    np.divide(np.float32(expected), np.maximum(energy, np.float32(1e-30), out=energy), out=energy)
+    difference *= np.maximum(0.0, np.subtract(1.0, energy, out=energy), out=energy)
+    result += difference
     return result
 
 
@@ -126,7 +129,8 @@ def _local_mean(array: np.ndarray, reach: tuple[int, int, int]) -> np.ndarray:
         total = np.cumsum(np.pad(array, margins, mode="symmetric"), axis=axis, dtype=np.float32)
         ahead, behind = [slice(None)] * 3, [slice(None)] * 3
         ahead[axis], behind[axis] = slice(2 * width + 1, None), slice(None, -2 * width - 1)
-        array = (total[tuple(ahead)] - total[tuple(behind)]) / np.float32(2 * width + 1)
+        array = total[tuple(ahead)] - total[tuple(behind)]
+        array /= np.float32(2 * width + 1)
     return array
 
 

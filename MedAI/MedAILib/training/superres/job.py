@@ -68,7 +68,7 @@ def train_superres(
                         "seed": recipe.training.seed,
                         "steps": trainer.clock.step,
                         "seconds": round(trainer.clock.seconds),
-                        "validation": trainer.measure(1.0),
+                        **(trainer.measure(1.0) or {}),
                     },
                 },
             )
