@@ -57,8 +57,8 @@ _CHILD, _ADULT = "brain/sag_anon_T1_head.nii.gz", "brain/vxm_oasis_T1.nii.gz"
 _SPINE, _CHEST = "ct/vertebra/sub-ct_label-22_ct.nii.gz", "ct/lungdx_A0002_B40f_8mm.nii.gz"
 
 _CLEAN = {
-    "child brain 4/4": Case(_CHILD, 2, 4.0, 4.0, "gauss", "mr"),
-    "child brain 5/2.5": Case(_CHILD, 2, 5.0, 2.5, "gauss", "mr"),
+    "child brain 4/4": Case(_CHILD, 1, 4.0, 4.0, "gauss", "mr"),
+    "child brain 5/2.5": Case(_CHILD, 1, 5.0, 2.5, "gauss", "mr"),
     "OASIS brain 4/4": Case(_ADULT, 2, 4.0, 4.0, "gauss", "mr"),
     "spine CT 5/2.5": Case(_SPINE, 1, 5.0, 2.5, "hann", "ct"),
     "chest CT 5/2.5": Case(_CHEST, 1, 5.0, 2.5, "hann", "ct"),

@@ -29,6 +29,11 @@ _RATES = {False: 3e-3, True: 2e-3}
 """Highest learning rate of a fresh network and of one that was trained before."""
 _SPREAD_RATES = {False: 1e-2, True: 3e-3}
 """The same of what tells the size of its errors."""
+_ENOUGH = {False: 300, True: 900}
+"""Training steps from which a fresh network does better than the shipped one, which only gives a start; later where
+the errors are to be learned too, as the shipped one knows much of them."""
+_TRIED = 4
+"""Steps that are timed."""
 _RESERVE = 0.04
 """Share of the budget that is kept for checking the network and for putting the result together."""
 _FEWEST_STEPS = 25
@@ -115,13 +120,17 @@ def solve(
         sorted(1 - window.axis for window in windows),  # only what the network was trained for
     )
     needed = application.seconds(learner.average, clock)
-    budget = max(0.0, (1.0 - _RESERVE) * problem.budget - needed - (clock() - started))
-    begun = clock()
+    measured = clock()
+    budget = max(0.0, (1.0 - _RESERVE) * problem.budget - needed - (measured - started))
 
     def draw(source: OffAxis, number: int) -> Pairs:
         window = windows[number % len(windows)]
         return source.draw(random, window, simulation, batch)
 
+    if warm and budget > _ENOUGH[problem.uncertainty] * _step_seconds(learner, draw, pairs, clock):
+        warm = False
+        learner = Learner(fresh_network(where), _RATES[warm], where, learner.precision)
+    budget, begun = budget - (clock() - measured), clock()
     main = (1.0 - _SPREAD if problem.uncertainty else 1.0) * budget
     training = budget / max(budget + needed, 1e-9)
     while (over := (clock() - begun) / max(main, 1e-9)) < 1.0 and not stop():
@@ -165,8 +174,24 @@ def start_network(problem: Problem, device: torch.device) -> tuple[ThickSliceNet
     shipped = shipped_network() if problem.warm else None
     if shipped is not None:
         return shipped, True
+    return fresh_network(device), False
+
+
+def fresh_network(device: torch.device) -> ThickSliceNetwork:
+    """A network that has learned nothing, as large as the device can train in good time."""
     quick = device.type != "cpu" or cpu_gains_from_bfloat16()
-    return ThickSliceNetwork(64 if quick else 32), False
+    return ThickSliceNetwork(64 if quick else 32)
+
+
+def _step_seconds(
+    learner: Learner, draw: Callable[[OffAxis, int], Pairs], pairs: OffAxis, clock: Callable[[], float]
+) -> float:
+    """Seconds of a training step, from a few."""
+    learner.step(draw(pairs, 0), 0.0)
+    begun = clock()
+    for number in range(_TRIED):
+        learner.step(draw(pairs, number), 0.0)
+    return (clock() - begun) / _TRIED
 
 
 def classical(problem: Problem, code: str, why: str) -> Solution:
