@@ -10,6 +10,7 @@ from MedAILib.image import Image, Kind
 from MedAILib.registration.linear import register_linear
 from MedAILib.registration.linear_landmarks import fit_points
 from MedAILib.registration.linear_plane import plane_of
+from MedAILib.registration.linear_search import Search
 
 
 def subject(shape=(44, 52, 48)):
@@ -54,6 +55,26 @@ def test_a_far_pose_is_found(kind):
     assert result.similarity > result.similarity_start
     if kind == "rigid":
         assert np.allclose(result.matrix[:3, :3].T @ result.matrix[:3, :3], np.eye(3), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(44, 52, 48), (24, 24, 24)])
+def test_a_rough_run_leaves_out_the_finest_grid_and_still_arrives(shape, monkeypatch):
+    counts = []
+    run = Search.run
+    level = Search._level
+    monkeypatch.setattr(Search, "run", lambda *given: (counts.append(0), run(*given))[1])
+
+    def counted(*given):
+        counts[-1] += 1
+        return level(*given)
+
+    monkeypatch.setattr(Search, "_level", counted)
+    fixed = subject(shape)
+    truth = pose((12.0, -10.0, 8.0), (20.0, -15.0, 10.0))
+    for rough in (True, False):
+        result = register_linear(fixed, moved(fixed, truth), "affine", rough=rough)
+        assert worst_mm(result.matrix, truth, fixed) < 8.0
+    assert counts[0] == max(2, counts[1] - 1)
 
 
 def test_another_contrast_is_found_by_mutual_information():
