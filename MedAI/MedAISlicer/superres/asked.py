@@ -89,7 +89,7 @@ def why_not_ready(parameters: SuperresParameterNode) -> str:
         request, scans = request_of(parameters), inputs.scans()
         method_of(request, scans)
         image = scans.main.image
-        axis = axis_of(image, request)
+        axis = axis_of(image, request, scans.main.between or scans.main.thickness)
         known = request.thickness if request.thickness is not None else scans.main.thickness
         check_gain(image, axis, known, wanted_step(image, axis, request, scans.like))
     except MedAIError as error:

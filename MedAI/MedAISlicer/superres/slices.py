@@ -86,8 +86,8 @@ class Found:
 
 
 def found_in(scan: Scan) -> Found:
-    """What is known without looking at the voxels; the slices are taken to be along the axis of largest spacing."""
-    axis = axis_of(scan.image, SuperresRequest())
+    """What is known without looking at the voxels."""
+    axis = axis_of(scan.image, SuperresRequest(), scan.between or scan.thickness)
     first, second = (size for other, size in enumerate(scan.image.spacing) if other != axis)
     return Found(
         axis, scan.image.spacing[axis], (second, first), _positive(scan.thickness), scan.between, scan.modality
