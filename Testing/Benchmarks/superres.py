@@ -25,7 +25,7 @@ from registration import RunError, adopt_orphans, environment, processor, wait_f
 from superres_cases import CASES, Case
 
 HERE = Path(__file__).resolve().parent
-METHODS = ("cubic", "nearest", "linear", "lanczos", "ibp", "tikhonov", "sr4zct:45", "sr4zct:45:cold")
+METHODS = ("cubic", "nearest", "linear", "lanczos", "ibp", "tikhonov", "sr4zct:54", "sr4zct:54:cold")
 REFERENCE = "cubic"
 SCORES = ("psnr", "ssim", "edge_psnr", "consistency_psnr", "shift_mm")
 

@@ -233,7 +233,7 @@ def test_undo_takes_the_run_back(desk, superres, worker, volume):
 def test_the_method_is_explained_with_its_expected_time(superres, volume):
     ui = superres.ui
     assert ui.methodLabel.text.startswith("Learned from the scan itself.")
-    assert "Expected time: about 45 s." in ui.methodLabel.text
+    assert "Expected time: about 54 s." in ui.methodLabel.text
     choose(ui.qualityComboBox, "Instant")
     assert ui.methodLabel.text.startswith("Deconvolution")
     assert "Expected time: a few seconds." in ui.methodLabel.text
@@ -322,7 +322,7 @@ def test_volumes_that_do_not_lie_on_each_other_can_be_registered(desk, superres,
 
 def test_every_frame_of_a_sequence_is_computed(desk, superres, worker):
     superres.ui.inputSelector.setCurrentNode(add_frames(desk))
-    assert "Expected time for each of 3 frames: about 45 s." in superres.ui.methodLabel.text
+    assert "Expected time for each of 3 frames: about 54 s." in superres.ui.methodLabel.text
     press(superres.ui.applyButton)
     for number in (1, 2, 3):
         assert desk.wait(lambda number=number: len(worker.jobs) == number)

@@ -19,7 +19,7 @@ def test_a_case_tells_our_command_what_no_header_says(tmp_path):
     import superres
     from superres_cases import CASES
 
-    line = superres.command("sr4zct:45:cold", CASES["child brain 5/2.5"], tmp_path, "cpu")
+    line = superres.command("sr4zct:54:cold", CASES["child brain 5/2.5"], tmp_path, "cpu")
     told = " ".join(line[4:])
     assert "--thickness 5 --profile gaussian --axis k --modality MR" in told
     assert told.endswith("--budget 45 --cold")

@@ -18,7 +18,7 @@ from .target import Target
 
 TASK = "superres"
 QUALITIES = ("instant", "fast", "best")
-BUDGETS = {"instant": 0.0, "fast": 45.0, "best": 540.0}
+BUDGETS = {"instant": 0.0, "fast": 54.0, "best": 540.0}
 """Quality to the seconds that training on the scan may take."""
 PROFILE_CHOICES = ("auto", "estimate", *PROFILES)
 AXES = ("auto", "i", "j", "k")
