@@ -24,7 +24,8 @@ def phantom(points: np.ndarray) -> np.ndarray:
         u, v, w = ((a - c) / r for a, c, r in zip((x, y, z), center, radii, strict=True))
         return 1.0 / (1.0 + np.exp(6.0 * (np.sqrt(u * u + v * v + w * w) - 1.0) * min(radii) / 4.0))
 
-    result = 60.0 * ball((0, 0, 0), (13, 15, 12)) - 30.0 * ball((4, 3, 2), (4, 6, 3)) + 35.0 * ball((-5, -4, -3), (3, 4, 5))
+    result = 60.0 * ball((0, 0, 0), (13, 15, 12)) - 30.0 * ball((4, 3, 2), (4, 6, 3))
+    result += 35.0 * ball((-5, -4, -3), (3, 4, 5))
     folds = np.sin(1.1 * x + 0.4 * z) * np.sin(0.9 * y - 0.5 * x) * np.sin(0.8 * z + 0.3 * y)
     return result + 14.0 * folds * ball((0, 0, 0), (12, 14, 11))
 
@@ -65,9 +66,7 @@ def motions(millimeters: float = 2.0, degrees: float = 3.0) -> list[np.ndarray]:
     """Of three stacks: none, and two different ones."""
     turn = np.radians(degrees)
     steps = [(0, 0, 0, 0, 0, 0), (1, -0.6, 0.8, 0.7, -1, 0.5), (-0.7, 1, 0.5, -1, 0.4, 0.8)]
-    return [
-        rigid_from(np.array(step, float) * np.array([millimeters] * 3 + [turn] * 3), np.zeros(3)) for step in steps
-    ]
+    return [rigid_from(np.array(step, float) * np.array([millimeters] * 3 + [turn] * 3), np.zeros(3)) for step in steps]
 
 
 def box(thickness: float = THICK) -> Acquisition:
