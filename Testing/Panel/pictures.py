@@ -19,7 +19,7 @@ sys.path[:0] = [str(REPOSITORY / "MedAI"), str(REPOSITORY / "Testing")]
 
 WIDTH = 500
 VIEWS, SUPERRES_VIEWS = "registration_views.png", "superres_views.png"
-BUDGET = 240.0
+BUDGET = 60.0
 """Seconds that the super-resolution may learn."""
 NAMES = {"MedAI": "panel.png", "MedAIRegistration": "panel_registration.png", "MedAISuperRes": "panel_superres.png"}
 
