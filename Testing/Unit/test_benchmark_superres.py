@@ -21,8 +21,8 @@ def test_a_case_tells_our_command_what_no_header_says(tmp_path):
 
     line = superres.command("sr4zct:54:cold", CASES["child brain 5/2.5"], tmp_path, "cpu")
     told = " ".join(line[4:])
-    assert "--thickness 5 --profile gaussian --axis k --modality MR" in told
-    assert told.endswith("--budget 45 --cold")
+    assert "--thickness 5 --profile gaussian --axis j --modality MR" in told
+    assert told.endswith("--budget 54 --cold")
     assert "--budget" not in superres.command("cubic", CASES["spine CT 5/2.5"], tmp_path, "cpu")
 
 
