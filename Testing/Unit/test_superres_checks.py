@@ -97,6 +97,11 @@ def test_thin_slices_of_large_pixels_are_recognized_by_their_header() -> None:
         check_gain(image, 0, 1.5, 3.2, asked=False)
 
 
+def test_a_wanted_spacing_that_the_slices_have_is_refused_for_what_it_is() -> None:
+    with pytest.raises(GeometryError, match="has a slice every 5 mm already"):
+        check_gain(grid(5, 1, 1), 0, None, 5.0, asked=False)
+
+
 def test_an_isotropic_scan_is_refused_unless_its_slices_are_thick() -> None:
     image = grid(1.0, 0.9, 0.9)
     with pytest.raises(GeometryError, match="nearly isotropic already"):
@@ -154,6 +159,7 @@ def test_stacks_that_do_not_overlap_are_refused() -> None:
     far = Scans(Scan(main), (Scan(replace(other, affine=affine, name="far")),))
     with pytest.raises(GeometryError, match="thick and far do not overlap"):
         list(check_others(far, 0, ("stack",)))
+    assert list(check_others(far, 0, ("stack",), align=True)) == []
     assert list(check_others(Scans(Scan(main), (Scan(other),)), 0, ("stack",))) == []
 
 

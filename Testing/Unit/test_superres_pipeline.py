@@ -172,7 +172,9 @@ def test_maps_and_notes_of_a_learned_method_arrive(monkeypatch: pytest.MonkeyPat
     result = run(thick_ball(count=7), asked)
     assert result.uncertainty is not None and result.uncertainty.shape == result.image.shape
     assert result.summary.uncertainty is not None and result.summary.uncertainty.mean == pytest.approx(7)
-    assert result.summary.notes == ("Better by 1 dB.",) and result.summary.warnings == ()
+    assert result.summary.notes == ("Better by 1 dB.",)
+    # A flat volume explains nothing of the ball.
+    assert [warned.code for warned in result.summary.warnings] == ["not-explained"]
     assert (result.summary.method, result.summary.asked, result.summary.learned) == ("sr4zct", "auto", True)
 
 
@@ -250,3 +252,14 @@ def test_a_second_contrast_that_lies_elsewhere_is_told_or_brought_there(monkeypa
     assert "not-registered" not in [one.code for one in aligned.warnings]
     np.testing.assert_array_equal(seen[0].others[0].image.affine, affine)
     assert abs(seen[1].others[0].image.affine[0, 3] - sharp.affine[0, 3]) < 1.0
+    far = affine.copy()
+    far[0, 3] += 300.0
+    apart = replace(scans, others=(replace(scans.others[0], image=replace(scans.others[0].image, affine=far)),))
+    run(apart, SuperresRequest("dmdip", budget=1, align=True))
+    assert abs(seen[2].others[0].image.affine[0, 3] - sharp.affine[0, 3]) < 3.0
+
+
+@pytest.mark.parametrize("method", ["tikhonov", "ibp", "lanczos"])
+def test_what_explains_the_slices_is_not_doubted(method: str) -> None:
+    codes = [one.code for one in run(thick_ball(), SuperresRequest(method, thickness=4.0)).summary.warnings]
+    assert "not-explained" not in codes

@@ -121,6 +121,13 @@ def _result(
     array = _believable(solution.array, ready, used, request.consistent)
     stages.progress.update(0.4)
     figures = _figures(array, ready)
+    if figures.contradicts(problem.noise):
+        stages.warn(
+            "not-explained",
+            f"The result explains the measured slices less well ({figures.decibels:.1f} dB) than the cubic "
+            f"interpolation does ({figures.cubic_decibels:.1f} dB), and by more than their noise. Do not trust its "
+            "detail; check the thickness and, with further scans, whether they fit.",
+        )
     stages.progress.update(0.6)
     image = _placed(array, ready)
     uncertainty = None if solution.uncertainty is None else _placed_map(solution.uncertainty, ready)

@@ -8,8 +8,11 @@ import numpy as np
 
 from ..image import Image
 from ..progress import Progress
+from ..registration.checks import overlap_share
 from ..registration.request import Pair, RegistrationRequest
+from ..superres.checks import LEAST_OVERLAP
 from ..superres.problem import Other
+from ..transforms import IDENTITY
 from .register import register
 from .register import stages_of as registration_stages
 from .stages import Stages
@@ -20,7 +23,7 @@ _CORNERS = np.array([[i, j, k] for i in (0.0, 1.0) for j in (0.0, 1.0) for k in 
 
 
 def align(main: Image, others: tuple[Other, ...], apply: bool, device: str, stages: Stages) -> tuple[Other, ...]:
-    """Register each further scan rigidly to the first, near where the headers put it.
+    """Register each further scan rigidly to the first, near where the headers put it, or anywhere if that is far off.
 
     Args:
         main: the scan that stays.
@@ -54,7 +57,8 @@ def align(main: Image, others: tuple[Other, ...], apply: bool, device: str, stag
 def _rigid(main: Image, other: Other, device: str, stages: Stages, done: float, share: float) -> np.ndarray:
     """(4, 4), points of the first scan to points of the other, RAS mm."""
     contrast = "same" if other.role == "stack" else "different"
-    request = RegistrationRequest("rigid", "fast", contrast, "given")
+    apart = overlap_share(main, other.image, IDENTITY) < LEAST_OVERLAP
+    request = RegistrationRequest("rigid", "fast", contrast, "auto" if apart else "given")
     progress = Progress(
         registration_stages(request),
         emit=lambda step: stages.progress.update(done + share * step.fraction),

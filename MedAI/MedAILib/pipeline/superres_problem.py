@@ -64,7 +64,7 @@ def prepare(scans: Scans, request: SuperresRequest, device: str, stages: Stages)
     check_gain(main.image, axis, known, step, asked=request.spacing is not None)
     roles = tuple(role_of(scan.image, main.image, axis, request) for scan in scans.others)
     if scans.others:
-        _tell(stages, check_others(scans, axis, roles))
+        _tell(stages, check_others(scans, axis, roles, request.align))
         request = replace(request, role=roles[0])
     method = method_of(request, scans)
     values = ValueRange.of(main.image.array)

@@ -13,6 +13,8 @@ from ..superres.summary import UncertaintyFigures
 
 _MARGIN = 0.1
 """Of the range of the input's values; so far beyond it may a sharpened value lie."""
+_BEYOND_NOISE = 3.0
+"""Standard deviations of the noise by which a result may miss the measured slices, root mean square."""
 _SAMPLE = 1_000_000
 Sample = tuple[slice, slice, slice]
 """Which voxels of a volume (k, j, i)."""
@@ -85,6 +87,16 @@ class Figures:
         full = float(np.ptp(stack.array))
         mine, other = (residual_psnr(one, stack.array, matrix, full) for one in (array, cubic))
         return cls(mine, other, rms, change)
+
+    def contradicts(self, noise: float) -> bool:
+        """Whether the result strays from the measured slices, further than cubic interpolation and than their noise.
+
+        Args:
+            noise: its standard deviation, in the image's units.
+        """
+        if self.decibels is None or self.cubic_decibels is None or self.residual is None:
+            return False
+        return self.decibels < self.cubic_decibels and self.residual > _BEYOND_NOISE * noise
 
 
 def sampled(problem: Problem) -> tuple[Problem, Sample]:

@@ -20,7 +20,7 @@ _NO_GAIN = 1.15
 _FEW_SLICES = 5
 _FAR_THICKER = 8.0
 _MISMATCH = 0.02
-_LEAST_OVERLAP = 0.05
+LEAST_OVERLAP = 0.05
 _OTHER_DIRECTION = np.cos(np.radians(30.0))
 
 
@@ -144,9 +144,12 @@ def check_gain(image: Image, axis: int, thickness: float | None, step: float, as
         return
     k, j, i = image.spacing
     known = "" if thickness is None else f", slices {thickness:.3g} mm thick"
-    fine = (
-        "is finer across its slices than within them" if increment * _NO_GAIN < step else "is nearly isotropic already"
-    )
+    if increment * _NO_GAIN < step:
+        fine = "is finer across its slices than within them"
+    elif max(image.spacing) < _NO_GAIN * min(image.spacing):
+        fine = "is nearly isotropic already"
+    else:
+        fine = f"has a slice every {increment:.3g} mm already"
     raise GeometryError(
         f"{image.name} {fine} ({i:.3g} x {j:.3g} x {k:.3g} mm{known}); nothing can be "
         f"gained at {step:.3g} mm. If its slices are thicker than they are apart, give their thickness; else choose a "
@@ -177,8 +180,14 @@ def with_role(scans: Scans, request: SuperresRequest) -> SuperresRequest:
     return replace(request, role=role_of(scans.others[0].image, main.image, axis, request))
 
 
-def check_others(scans: Scans, axis: int, roles: tuple[str, ...]) -> Iterator[Warned]:
+def check_others(scans: Scans, axis: int, roles: tuple[str, ...], align: bool = False) -> Iterator[Warned]:
     """Do the further scans fit the first?
+
+    Args:
+        scans: checked.
+        axis: array axis of the first scan's slices.
+        roles: of the further scans.
+        align: they are going to be registered, so that they need not lie there yet.
 
     Raises:
         GeometryError: one does not overlap with the first.
@@ -195,10 +204,11 @@ def check_others(scans: Scans, axis: int, roles: tuple[str, ...]) -> Iterator[Wa
     main = scans.main.image
     for scan, role in zip(scans.others, roles, strict=True):
         share = overlap_share(main, scan.image, IDENTITY)
-        if share < _LEAST_OVERLAP:
+        if share < LEAST_OVERLAP and not align:
             raise GeometryError(
                 f"{main.name} and {scan.image.name} do not overlap where their headers put them "
-                f"({100 * share:.0f} % of the smaller one). Choose scans of the same place, or register them first."
+                f"({100 * share:.0f} % of the smaller one). Choose scans of the same place, or let them be registered "
+                "(in the shell --align)."
             )
         turned = abs(_direction(scan.image, slice_axis(scan.image)) @ _direction(main, axis)) < _OTHER_DIRECTION
         if role == "stack" and not turned:
