@@ -252,11 +252,26 @@ def test_a_second_contrast_that_lies_elsewhere_is_told_or_brought_there(monkeypa
     assert "not-registered" not in [one.code for one in aligned.warnings]
     np.testing.assert_array_equal(seen[0].others[0].image.affine, affine)
     assert abs(seen[1].others[0].image.affine[0, 3] - sharp.affine[0, 3]) < 1.0
-    far = affine.copy()
-    far[0, 3] += 300.0
-    apart = replace(scans, others=(replace(scans.others[0], image=replace(scans.others[0].image, affine=far)),))
-    run(apart, SuperresRequest("dmdip", budget=1, align=True))
-    assert abs(seen[2].others[0].image.affine[0, 3] - sharp.affine[0, 3]) < 3.0
+
+
+def test_a_stack_far_away_is_brought_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Problem] = []
+
+    def noted(problem: Problem, *more: object) -> Solution:
+        seen.append(problem)
+        return Solution(np.zeros(problem.target.shape, np.float32), None, (), "orthogonal")
+
+    monkeypatch.setattr("MedAILib.superres.orthogonal.solve", noted)
+    main, sharp = thick_ball(), thick_ball(increment=1.5, thickness=1.5, count=32)
+    affine = sharp.affine.copy()
+    affine[0, 3] += 300.0
+    scans = Scans(Scan(main, 4.0), (Scan(replace(sharp, affine=affine, name="far"), 1.5),))
+    asked = SuperresRequest("orthogonal", budget=1, role="stack")
+    with pytest.raises(GeometryError, match="thick and far do not overlap"):
+        run(scans, asked)
+    run(scans, replace(asked, align=True))
+    # A ball may turn about itself.
+    assert np.linalg.norm(center_of(seen[0].others[0].image) - CENTER) < 1.0
 
 
 @pytest.mark.parametrize("method", ["tikhonov", "ibp", "lanczos"])
