@@ -14,46 +14,26 @@ from typing import Any
 
 import torch
 
-from ..errors import ModelError, UsageError, WriteError
-from ..models.weights import build_network, write_weights
+from ..errors import ModelError, UsageError
+from ..models.task_card import TaskCard, card_facts, write_card, wrong_field
+from ..models.weights import build_network
 from ..networks.lapirn import LapIRN
 from ..networks.tm_dca import TMDCA
 from ..networks.warping import pad_to
 
 CARD_NAME = "registration.json"
-WEIGHTS = "weights.safetensors"
-SCHEMA_VERSION = 1
-FEWEST_STEPS = 100
 NEEDED = {"schema_version": int, "name": str, "network": dict, "weights": dict, "training": dict, "trained": bool}
 
 
 @dataclass(frozen=True)
-class RegistrationCard:
+class RegistrationCard(TaskCard):
     """A checked ``registration.json``.
 
     Attributes:
-        folder: where it lies.
-        name: of the recipe.
-        network, network_arguments: for :func:`MedAILib.networks.build`.
-        weights_file, sha256: the weights and their checksum.
-        trained: False for weights that only test the machinery.
-        training: recipe, data, steps, seconds, loss; for people, and for provenance.
         smoothness: λ in the middle of the range that the network was trained for.
     """
 
-    folder: Path
-    name: str
-    network: str
-    network_arguments: Mapping[str, Any]
-    weights_file: str
-    sha256: str
-    trained: bool
-    training: Mapping[str, Any]
     smoothness: float
-
-    @property
-    def path(self) -> Path:
-        return self.folder / CARD_NAME
 
 
 def read_registration_card(folder: str | Path) -> RegistrationCard:
@@ -74,22 +54,10 @@ def read_registration_card(folder: str | Path) -> RegistrationCard:
     ]
     if missing:
         raise ModelError(f"{path}: lacks {', '.join(missing)}, or something else stands there. Get the network again.")
-    if data["schema_version"] > SCHEMA_VERSION:
-        raise ModelError(f"{path}: was made by a newer MedAI. Update MedAI.")
     try:
-        return RegistrationCard(
-            folder=Path(folder),
-            name=data["name"],
-            network=str(data["network"]["name"]),
-            network_arguments=dict(data["network"]["arguments"]),
-            weights_file=str(data["weights"]["file"]),
-            sha256=str(data["weights"]["sha256"]),
-            trained=data["trained"] and int(data["training"]["steps"]) >= FEWEST_STEPS,
-            training=data["training"],
-            smoothness=float(data.get("smoothness", 0.4)),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: a field is missing or wrong ({error}). Get the network again.") from error
+        return RegistrationCard(**card_facts(path, data), smoothness=float(data.get("smoothness", 0.4)))
+    except (TypeError, ValueError) as error:
+        raise wrong_field(path, error) from error
 
 
 def write_trained(
@@ -113,24 +81,8 @@ def write_trained(
     Raises:
         WriteError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        sha256 = write_weights(network, folder / WEIGHTS)
-        card = {
-            "schema_version": SCHEMA_VERSION,
-            "task": "registration",
-            "name": name,
-            "network": architecture,
-            "weights": {"file": WEIGHTS, "sha256": sha256},
-            "training": training,
-            "smoothness": smoothness,
-            "intended_use": "research only",
-            "trained": int(training["steps"]) >= FEWEST_STEPS,
-        }
-        (folder / CARD_NAME).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise WriteError(f"{folder}: the network cannot be written ({error.strerror}).") from error
-    return folder
+    card = {"task": "registration", "name": name, "network": architecture, "training": training}
+    return write_card(network, folder / CARD_NAME, {**card, "smoothness": smoothness})
 
 
 class TrainedRegistration:

@@ -20,7 +20,6 @@ is done otherwise:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ..errors import ModelError, WriteError
+from ..errors import ModelError
 from ..models.store import user_folder
-from ..models.weights import build_network, write_weights
+from ..models.task_card import write_card
+from ..models.weights import build_network
 from ..networks.hifidiff import HiFiDiff
 from .diffusion import Schedule
 from .problem import Problem, Solution
 from .stack import as_volume
-from .warm_start import CARD_NAME, FEWEST_STEPS, SCHEMA_VERSION, WEIGHTS, read_superres_card
+from .warm_start import CARD_NAME, read_superres_card
 
 NAME = "hifi-diff"
 SAMPLES = 100
@@ -62,22 +62,7 @@ def write_hifidiff(network: HiFiDiff, folder: Path, card: Mapping[str, Any]) -> 
     Raises:
         WriteError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {"file": WEIGHTS, "sha256": write_weights(network, folder / WEIGHTS)}
-        whole = {
-            "schema_version": SCHEMA_VERSION,
-            "task": "between",
-            **card,
-            "weights": weights,
-            "intended_use": "research only",
-            "generative": True,
-            "trained": int(card["training"]["steps"]) >= FEWEST_STEPS,
-        }
-        (folder / CARD_NAME).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise WriteError(f"{folder}: the model cannot be written ({error.strerror}).") from error
-    return folder
+    return write_card(network, folder / CARD_NAME, {"task": "between", **card, "generative": True}, "model")
 
 
 def read_hifidiff(folder: Path | None = None) -> tuple[HiFiDiff, Schedule]:

@@ -4,46 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError, WriteError
-from ..models.weights import build_network, write_weights
+from ..errors import ModelError
+from ..models.task_card import TaskCard, card_facts, write_card, wrong_field
+from ..models.weights import build_network
 from ..networks.thick_slice import ThickSliceNetwork
 
 FOLDER = Path(__file__).parent.parent / "models" / "superres" / "thick-slices"
 CARD_NAME = "superres.json"
-WEIGHTS = "weights.safetensors"
-SCHEMA_VERSION = 1
-FEWEST_STEPS = 100
 
 
-@dataclass(frozen=True)
-class SuperresCard:
-    """A checked ``superres.json``.
-
-    Attributes:
-        folder: where it lies.
-        name: of the recipe.
-        network, network_arguments: for :func:`MedAILib.networks.build`.
-        weights_file, sha256: the weights and their checksum.
-        trained: False for weights that only test the machinery.
-        training: data, command, steps, seconds; for people, and for provenance.
-    """
-
-    folder: Path
-    name: str
-    network: str
-    network_arguments: Mapping[str, Any]
-    weights_file: str
-    sha256: str
-    trained: bool
-    training: Mapping[str, Any]
-
-    @property
-    def path(self) -> Path:
-        return self.folder / CARD_NAME
+class SuperresCard(TaskCard):
+    """A checked ``superres.json``."""
 
 
 def read_superres_card(folder: str | Path) -> SuperresCard:
@@ -55,22 +29,11 @@ def read_superres_card(folder: str | Path) -> SuperresCard:
     path = Path(folder) / CARD_NAME
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        if data["schema_version"] > SCHEMA_VERSION:
-            raise ModelError(f"{path}: was made by a newer MedAI. Update MedAI.")
-        return SuperresCard(
-            folder=Path(folder),
-            name=str(data["name"]),
-            network=str(data["network"]["name"]),
-            network_arguments=dict(data["network"]["arguments"]),
-            weights_file=str(data["weights"]["file"]),
-            sha256=str(data["weights"]["sha256"]),
-            trained=bool(data["trained"]) and int(data["training"]["steps"]) >= FEWEST_STEPS,
-            training=dict(data["training"]),
-        )
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}). Get the network again.") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: a field is missing or wrong ({error}). Get the network again.") from error
+    except ValueError as error:
+        raise wrong_field(path, error) from error
+    return SuperresCard(**card_facts(path, data))
 
 
 def write_network(network: ThickSliceNetwork, folder: Path, card: Mapping[str, Any]) -> Path:
@@ -86,21 +49,8 @@ def write_network(network: ThickSliceNetwork, folder: Path, card: Mapping[str, A
     Raises:
         WriteError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        sha256 = write_weights(network.half(), folder / WEIGHTS)
-        network.float()
-        whole = {
-            "schema_version": SCHEMA_VERSION,
-            "task": "superres",
-            **card,
-            "weights": {"file": WEIGHTS, "sha256": sha256},
-            "intended_use": "research only",
-            "trained": int(card["training"]["steps"]) >= FEWEST_STEPS,
-        }
-        (folder / CARD_NAME).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise WriteError(f"{folder}: the network cannot be written ({error.strerror}).") from error
+    write_card(network.half(), folder / CARD_NAME, {"task": "superres", **card})
+    network.float()
     return folder
 
 

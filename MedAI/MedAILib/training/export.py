@@ -14,14 +14,12 @@ from ..brain_labels import BRAIN, HEAD
 from ..errors import ModelError, WriteError
 from ..models import read_card, write_weights
 from ..models.card import CARD_NAME, SCHEMA_VERSION
+from ..models.task_card import FEWEST_STEPS, WEIGHTS
 from ..networks import build
 from .checkpoint import LOG, NAME, part, read_checkpoint
 from .classes import ClassTable
 from .config import Recipe
 from .maps import LabelMap
-
-WEIGHTS = "weights.safetensors"
-FEWEST_STEPS = 100
 
 
 def class_labels(table: ClassTable) -> list[dict[str, Any]]:
