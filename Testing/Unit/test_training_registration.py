@@ -16,8 +16,9 @@ from MedAILib.errors import ModelError, ReadError, UsageError
 from MedAILib.files import write_image
 from MedAILib.geometry import with_spacing
 from MedAILib.image import Image, Kind
-from MedAILib.registration import trained
+from MedAILib.models import task_card
 from MedAILib.registration.trained import TrainedRegistration, read_registration_card
+from MedAILib.training import loop
 from MedAILib.training.config import load_recipe, load_values
 from MedAILib.training.distributed import World
 from MedAILib.training.draw import Draw
@@ -279,7 +280,7 @@ def test_a_trained_network_is_written_loaded_and_registers_any_size(
 ) -> None:
     config = tmp_path / "tiny.json"
     config.write_text(json.dumps(values()))
-    for module in (trained, job):
+    for module in (task_card, loop):
         monkeypatch.setattr(module, "FEWEST_STEPS", 2)
     training.run(config, None, tmp_path / "run", device="cpu")
     card = read_registration_card(tmp_path / "run" / "model")
@@ -290,7 +291,7 @@ def test_a_trained_network_is_written_loaded_and_registers_any_size(
     assert torch.isfinite(found).all()
     with pytest.raises(UsageError, match="one shape"):
         loaded.displacement(torch.rand(4, 4, 4), torch.rand(4, 4, 5))
-    monkeypatch.setattr(trained, "FEWEST_STEPS", 100)
+    monkeypatch.setattr(task_card, "FEWEST_STEPS", 100)
     with pytest.raises(ModelError, match="not trained"):
         TrainedRegistration(tmp_path / "run" / "model")
 

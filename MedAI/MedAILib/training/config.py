@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from .deform import DeformSettings
 from .generator import GeneratorSettings
 
 RECIPES = Path(__file__).parent / "recipes"
+_SEGMENTATION_ONLY = ("patches", "balance")  # settings of the training
 T = TypeVar("T")
 
 
@@ -143,6 +145,34 @@ def settings_from(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         raise UsageError(f"{where}: {error}") from error
 
 
+@contextmanager
+def reading_recipe(values: Mapping[str, Any], name: str, task: str, kind: str) -> Iterator[None]:
+    """While a recipe is put together from parsed JSON: it must be of ``task``, and what it lacks is named.
+
+    Raises:
+        UsageError: it is no recipe for ``kind``, or a part is missing.
+    """
+    if task_of(values) != task:
+        raise UsageError(f"{name}: this is no recipe for {kind}.")
+    try:
+        yield
+    except KeyError as error:
+        raise UsageError(f"{name}: the recipe lacks {error}.") from error
+
+
+def training_from(values: Mapping[str, Any], name: str, kind: str) -> TrainingSettings:
+    """The settings of a training that is not for segmentation.
+
+    Raises:
+        KeyError: there are none.
+        UsageError: one of them is unknown, or cannot be set for ``kind``.
+    """
+    unused = sorted(set(values["training"]) & set(_SEGMENTATION_ONLY))
+    if unused:
+        raise UsageError(f"{name}: training: {', '.join(unused)} cannot be set for {kind}.")
+    return settings_from(TrainingSettings, values["training"], f"{name}: training")
+
+
 def generator_from(values: Mapping[str, Any], where: str) -> GeneratorSettings:
     """The generator's settings with their parts; raises as :func:`settings_from`."""
     parts: dict[str, type] = {"deform": DeformSettings, "contrast": ContrastSettings, "artefacts": ArtefactSettings}
@@ -158,9 +188,7 @@ def recipe_from(values: Mapping[str, Any], name: str) -> Recipe:
     Raises:
         UsageError: something is missing, unknown or contradictory; the message says what.
     """
-    if task_of(values) != "segmentation":
-        raise UsageError(f"{name}: this is no recipe for a segmentation network.")
-    try:
+    with reading_recipe(values, name, "segmentation", "a segmentation network"):
         table = table_from(values)
         recipe = Recipe(
             network=values["network"]["name"],
@@ -172,8 +200,6 @@ def recipe_from(values: Mapping[str, Any], name: str) -> Recipe:
             validation=settings_from(ValidationSettings, values["validation"], f"{name}: validation"),
             card=values.get("card", {}),
         )
-    except KeyError as error:
-        raise UsageError(f"{name}: the recipe lacks {error}.") from error
     if recipe.arguments.get("classes") != len(table.classes):
         raise UsageError(
             f"{name}: the network has {recipe.arguments.get('classes')} classes, the recipe {len(table.classes)}."

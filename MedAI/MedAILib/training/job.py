@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ReadError, UsageError, WriteError
-from ..files.formats import stem_of
+from ..errors import ReadError, UsageError
 from .between.job import train_between
-from .checkpoint import LOG, NAME
 from .config import Recipe, load_recipe, load_values, recipe_from, task_of
 from .distributed import World
-from .export import FEWEST_STEPS, export_model
+from .export import export_model
 from .maps import LabelMap, read_maps
+from .order import Order
 from .registration.job import train_registration
+from .split import split_files
 from .superres.job import train_superres
 from .trainer import Trainer
 
@@ -27,14 +28,7 @@ def load_data(recipe: Recipe, folder: Path) -> tuple[list[LabelMap], list[LabelM
     Raises:
         ReadError: the folder has none, or lacks one that the recipe holds out.
     """
-    files = sorted(folder.glob(recipe.data.pattern)) if folder.is_dir() else []
-    held = [file for file in files if stem_of(file) in recipe.data.held_out]
-    trained = [file for file in files if file not in held]
-    if not trained or len(held) != len(recipe.data.held_out):
-        raise ReadError(
-            f"{folder}: found {len(trained)} label maps {recipe.data.pattern} to train on and {len(held)} of the "
-            f"{len(recipe.data.held_out)} to hold out. Check the data folder."
-        )
+    trained, held = split_files(folder, recipe.data.pattern, recipe.data.held_out, "label maps")
     return read_maps(trained, recipe.table), read_maps(held, recipe.table)
 
 
@@ -51,43 +45,26 @@ def train(
     """See :func:`MedAILib.training.run`."""
     values, name = load_values(config)
     place = None if data is None else Path(data)
+    order = Order(Path(output), resume, device, seconds, steps, report)
     other = {"registration": train_registration, "superres": train_superres, "between": train_between}.get(
         task_of(values)
     )
     if other is not None:
-        folder = _prepare(Path(output), resume)
-        other(values, name, place, folder, resume, device, seconds, steps, report)
-        return folder
+        order.prepare()
+        other(values, name, place, order)
+        return order.output
     recipe = recipe_from(values, name)
     if place is None:
         raise UsageError(f"{name}: this recipe needs a folder with label maps; give --data.")
-    if seconds is not None or steps is not None:
-        recipe = replace(recipe, training=replace(recipe.training, seconds=seconds, steps=steps))
-    folder = _prepare(Path(output), resume)
-    world = World(device)
-    try:
+    recipe = replace(recipe, training=order.budgeted(recipe.training))
+    order.prepare()
+    with closing(World(order.device)) as world:
         maps, held_out = load_data(recipe, place)
-        trainer = Trainer(recipe, maps, held_out, folder, world, report)
-        if resume:
-            trainer.resume()
-        trainer.run()
-        if world.first and recipe.card and trainer.clock.step >= FEWEST_STEPS:
-            export_model(recipe, folder, [*maps, *held_out], folder / "model", command_line(config, recipe, world.size))
-    finally:
-        world.close()
-    return folder
-
-
-def _prepare(folder: Path, resume: bool) -> Path:
-    """Make the output folder; without ``resume``, remove an earlier run's checkpoint and log."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not resume:
-            for name in (NAME, LOG):
-                (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot be written ({error.strerror}).") from error
-    return folder
+        trainer = Trainer(recipe, maps, held_out, order.output, world, order.report)
+        if trainer.complete(order.resume) and recipe.card:
+            command = command_line(config, recipe, world.size)
+            export_model(recipe, order.output, [*maps, *held_out], order.model, command)
+    return order.output
 
 
 def command_line(config: str | Path, recipe: Recipe, processes: int = 1) -> str:

@@ -17,6 +17,7 @@ from torch import nn
 
 from ..errors import WriteError
 from ..inference.precision import channels_last
+from ..models.task_card import FEWEST_STEPS
 from .checkpoint import LOG, Clock, load_checkpoint, save_checkpoint
 from .config import TrainingSettings
 from .distributed import World
@@ -97,6 +98,22 @@ class Loop(ABC):
             return False
         self.clock = replace(clock, precision=clock.precision or self.clock.precision)
         return True
+
+    def complete(self, resume: bool) -> bool:
+        """Train to the end, from the last checkpoint if ``resume``.
+
+        Returns:
+            Whether this process is to write the trained network; none is after too few steps.
+        """
+        if resume:
+            self.resume()
+        self.run()
+        return self.world.first and self.clock.step >= FEWEST_STEPS
+
+    @property
+    def account(self) -> dict[str, int]:
+        """Seed, steps and seconds, for the trained network's card."""
+        return {"seed": self.settings.seed, "steps": self.clock.step, "seconds": round(self.clock.seconds)}
 
     def fraction(self) -> float:
         """Done share of the budget, the same in all processes."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import UsageError
 from ...superres.profiles import PROFILES
-from ..config import TrainingSettings, settings_from, task_of
+from ..config import TrainingSettings, reading_recipe, settings_from
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,7 @@ def between_recipe_from(values: Mapping[str, Any], name: str) -> BetweenRecipe:
     Raises:
         UsageError: something is missing, unknown or contradictory; the message says what.
     """
-    if task_of(values) != "between":
-        raise UsageError(f"{name}: this is no recipe for a model that generates slices.")
-    try:
+    with reading_recipe(values, name, "between", "a model that generates slices"):
         return BetweenRecipe(
             name=name.removesuffix(".json"),
             network=values["network"]["name"],
@@ -79,5 +77,3 @@ def between_recipe_from(values: Mapping[str, Any], name: str) -> BetweenRecipe:
             data=settings_from(BetweenSettings, values["data"], f"{name}: data"),
             training=settings_from(TrainingSettings, values["training"], f"{name}: training"),
         )
-    except KeyError as error:
-        raise UsageError(f"{name}: the recipe lacks {error}.") from error

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
 from ...superres.hifidiff import write_hifidiff
-from ...superres.warm_start import FEWEST_STEPS
 from ..distributed import World
+from ..order import Order
 from .config import between_recipe_from
 from .trainer import BetweenTrainer
 from .volumes import read_volumes
 
 
-def train_between(
-    values: Mapping[str, Any],
-    name: str,
-    data: Path | None,
-    output: Path,
-    resume: bool,
-    device: str,
-    seconds: float | None,
-    steps: int | None,
-    report: Callable[[dict[str, Any]], None],
-) -> None:
-    """Train, and write the trained model to ``output/model``; see :func:`MedAILib.training.run`.
+def train_between(values: Mapping[str, Any], name: str, data: Path | None, order: Order) -> None:
+    """Train, and write the trained model to the order's model folder.
 
     Args:
         values, name: the recipe's JSON and its name.
         data: folder with volumes.
-        output: folder for checkpoint and log; exists.
+        order: what the run was started with; its output folder exists.
     """
     recipe = between_recipe_from(values, name)
     if data is None:
         raise UsageError(f"{recipe.name}: this recipe needs a folder with volumes; give --data.")
-    if seconds is not None or steps is not None:
-        recipe = replace(recipe, training=replace(recipe.training, seconds=seconds, steps=steps))
-    world = World(device)
-    try:
-        trainer = BetweenTrainer(recipe, *read_volumes(recipe.data, data), output, world, report)
-        if resume:
-            trainer.resume()
-        trainer.run()
-        if world.first and trainer.clock.step >= FEWEST_STEPS:
+    recipe = replace(recipe, training=order.budgeted(recipe.training))
+    with closing(World(order.device)) as world:
+        trainer = BetweenTrainer(recipe, *read_volumes(recipe.data, data), order.output, world, order.report)
+        if trainer.complete(order.resume):
             write_hifidiff(
                 trainer.average,
-                output / "model",
+                order.model,
                 {
                     "name": recipe.name,
                     "network": {"name": recipe.network, "arguments": dict(recipe.arguments)},
@@ -57,12 +43,8 @@ def train_between(
                         "data_license": recipe.data.license,
                         "held_out": list(recipe.data.held_out),
                         "diffusion_steps": recipe.data.diffusion_steps,
-                        "seed": recipe.training.seed,
-                        "steps": trainer.clock.step,
-                        "seconds": round(trainer.clock.seconds),
+                        **trainer.account,
                         "validation": trainer.measure(1.0),
                     },
                 },
             )
-    finally:
-        world.close()

@@ -9,11 +9,11 @@ from typing import Any
 from ...errors import UsageError
 from ...geometry import Shape, Spacing
 from ..classes import ClassTable
-from ..config import TrainingSettings, generator_from, settings_from, table_from, task_of
+from ..config import TrainingSettings, generator_from, reading_recipe, settings_from, table_from, training_from
 from ..generator import GeneratorSettings
 
 KINDS = ("shapes", "label_maps", "images")
-UNUSED = ("patches", "balance")  # settings of the training that only a segmentation network has
+_KIND = "a registration network"
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,7 @@ def registration_recipe_from(values: Mapping[str, Any], name: str) -> Registrati
     Raises:
         UsageError: something is missing, unknown or contradictory; the message says what.
     """
-    if task_of(values) != "registration":
-        raise UsageError(f"{name}: this is no recipe for a registration network.")
-    try:
-        training = values["training"]
-        unused = sorted(set(training) & set(UNUSED))
-        if unused:
-            raise UsageError(f"{name}: training: {', '.join(unused)} cannot be set for a registration network.")
+    with reading_recipe(values, name, "registration", _KIND):
         return RegistrationRecipe(
             name=name.removesuffix(".json"),
             network=values["network"]["name"],
@@ -157,7 +151,5 @@ def registration_recipe_from(values: Mapping[str, Any], name: str) -> Registrati
             pairs=settings_from(PairSettings, values["pairs"], f"{name}: pairs"),
             generator=_unmirrored(values.get("generator", {}), f"{name}: generator"),
             table=table_from({**values, "pairs": values.get("mirror", [])}) if "classes" in values else None,
-            training=settings_from(TrainingSettings, training, f"{name}: training"),
+            training=training_from(values, name, _KIND),
         )
-    except KeyError as error:
-        raise UsageError(f"{name}: the recipe lacks {error}.") from error

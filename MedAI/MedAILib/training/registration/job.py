@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from ...errors import ReadError, UsageError
 from ...files import read_image
 from ...files.formats import stem_of
 from ...image import Kind
-from ...registration.trained import FEWEST_STEPS, write_trained
+from ...registration.trained import write_trained
 from ..distributed import World
 from ..maps import read_maps
+from ..order import Order
+from ..split import split_files
 from .config import RegistrationRecipe, registration_recipe_from
 from .images import ImagePairs, read_scans
 from .sample import PairSource
@@ -39,7 +42,7 @@ def load_pairs(
         return pairs, pairs
     if folder is None:
         raise UsageError(f"{recipe.name}: this recipe needs a folder with its files; give --data.")
-    trained, held = _files(recipe, folder)
+    trained, held = split_files(folder, data.pattern, data.held_out, "files")
     if data.kind == "label_maps":
         table = recipe.table or table_of_codes(_codes([*trained, *held]))
         ours, theirs = (
@@ -63,66 +66,35 @@ def load_pairs(
     )
 
 
-def _files(recipe: RegistrationRecipe, folder: Path) -> tuple[list[Path], list[Path]]:
-    files = sorted(folder.glob(recipe.data.pattern)) if folder.is_dir() else []
-    held = [file for file in files if stem_of(file) in recipe.data.held_out]
-    trained = [file for file in files if file not in held]
-    if not trained or len(held) != len(recipe.data.held_out):
-        raise ReadError(
-            f"{folder}: found {len(trained)} files {recipe.data.pattern} to train on and {len(held)} of the "
-            f"{len(recipe.data.held_out)} to hold out. Check the data folder."
-        )
-    return trained, held
-
-
 def _codes(files: Sequence[Path]) -> list[int]:
     return sorted({int(code) for file in files for code in np.unique(read_image(file, Kind.LABEL).array)})
 
 
-def train_registration(
-    values: Mapping[str, Any],
-    name: str,
-    data: Path | None,
-    output: Path,
-    resume: bool,
-    device: str,
-    seconds: float | None,
-    steps: int | None,
-    report: Callable[[dict[str, Any]], None],
-) -> None:
-    """Train, and write the trained network to ``output/model``; see :func:`MedAILib.training.run`.
+def train_registration(values: Mapping[str, Any], name: str, data: Path | None, order: Order) -> None:
+    """Train, and write the trained network to the order's model folder.
 
     Args:
         values, name: the recipe's JSON and its name.
         data: folder with the recipe's files; None for shapes.
-        output: folder for checkpoint and log; exists.
+        order: what the run was started with; its output folder exists.
     """
     recipe = registration_recipe_from(values, name)
-    if seconds is not None or steps is not None:
-        recipe = replace(recipe, training=replace(recipe.training, seconds=seconds, steps=steps))
-    world = World(device)
-    try:
+    recipe = replace(recipe, training=order.budgeted(recipe.training))
+    with closing(World(order.device)) as world:
         pairs, held_out = load_pairs(recipe, data, world.device)
-        trainer = RegistrationTrainer(recipe, pairs, held_out, output, world, report)
-        if resume:
-            trainer.resume()
-        trainer.run()
-        if world.first and trainer.clock.step >= FEWEST_STEPS:
+        trainer = RegistrationTrainer(recipe, pairs, held_out, order.output, world, order.report)
+        if trainer.complete(order.resume):
             write_trained(
                 trainer.average,
-                output / "model",
+                order.model,
                 recipe.name,
                 {"name": recipe.network, "arguments": recipe.arguments},
                 {
                     "data": recipe.data.source or recipe.data.kind,
                     "data_license": recipe.data.license,
                     "held_out": list(recipe.data.held_out),
-                    "steps": trainer.clock.step,
-                    "seconds": round(trainer.clock.seconds),
-                    "seed": recipe.training.seed,
+                    **trainer.account,
                     "validation": trainer.measure(1.0),
                 },
                 sum(recipe.pairs.smoothness) / 2,
             )
-    finally:
-        world.close()

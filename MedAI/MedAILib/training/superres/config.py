@@ -8,9 +8,9 @@ from typing import Any
 
 from ...errors import UsageError
 from ...superres.profiles import PROFILES
-from ..config import TrainingSettings, settings_from, task_of
+from ..config import TrainingSettings, reading_recipe, settings_from, training_from
 
-UNUSED = ("patches", "balance")  # settings of the training that only a segmentation network has
+_KIND = "a super-resolution network"
 
 
 @dataclass(frozen=True)
@@ -107,21 +107,13 @@ def superres_recipe_from(values: Mapping[str, Any], name: str) -> SuperresRecipe
     Raises:
         UsageError: something is missing, unknown or contradictory; the message says what.
     """
-    if task_of(values) != "superres":
-        raise UsageError(f"{name}: this is no recipe for a super-resolution network.")
-    try:
-        training = values["training"]
-        unused = sorted(set(training) & set(UNUSED))
-        if unused:
-            raise UsageError(f"{name}: training: {', '.join(unused)} cannot be set for a super-resolution network.")
+    with reading_recipe(values, name, "superres", _KIND):
         return SuperresRecipe(
             name=name.removesuffix(".json"),
             network=values["network"]["name"],
             arguments=values["network"]["arguments"],
             data=settings_from(ScanData, values["data"], f"{name}: data"),
             acquisition=settings_from(AcquisitionRange, values.get("acquisition", {}), f"{name}: acquisition"),
-            training=settings_from(TrainingSettings, training, f"{name}: training"),
+            training=training_from(values, name, _KIND),
             card=values.get("card", {}),
         )
-    except KeyError as error:
-        raise UsageError(f"{name}: the recipe lacks {error}.") from error

@@ -2,59 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
-from ...superres.warm_start import FEWEST_STEPS, write_network
+from ...superres.warm_start import write_network
 from ..distributed import World
+from ..order import Order
 from .config import superres_recipe_from
 from .scans import read_pictures
 from .trainer import SuperresTrainer
 
 
-def train_superres(
-    values: Mapping[str, Any],
-    name: str,
-    data: Path | None,
-    output: Path,
-    resume: bool,
-    device: str,
-    seconds: float | None,
-    steps: int | None,
-    report: Callable[[dict[str, Any]], None],
-) -> None:
-    """Train, and write the trained network to ``output/model``; see :func:`MedAILib.training.run`.
+def train_superres(values: Mapping[str, Any], name: str, data: Path | None, order: Order) -> None:
+    """Train, and write the trained network to the order's model folder.
 
     Args:
         values, name: the recipe's JSON and its name.
         data: folder with the recipe's scans.
-        output: folder for checkpoint and log; exists.
+        order: what the run was started with; its output folder exists.
     """
     recipe = superres_recipe_from(values, name)
     if data is None:
         raise UsageError(f"{recipe.name}: this recipe needs a folder with its scans; give --data.")
-    if seconds is not None or steps is not None:
-        recipe = replace(recipe, training=replace(recipe.training, seconds=seconds, steps=steps))
-    world = World(device)
-    try:
+    recipe = replace(recipe, training=order.budgeted(recipe.training))
+    with closing(World(order.device)) as world:
         scans, held_out = (
             read_pictures(files, data, recipe.acquisition, world.device)
             for files in (recipe.data.files, recipe.data.held_out)
         )
-        trainer = SuperresTrainer(recipe, scans, held_out, output, world, report)
-        if resume:
-            trainer.resume()
-        trainer.run()
-        if world.first and trainer.clock.step >= FEWEST_STEPS:
+        trainer = SuperresTrainer(recipe, scans, held_out, order.output, world, order.report)
+        if trainer.complete(order.resume):
             budget = (
                 f"--seconds {recipe.training.seconds:g}" if recipe.training.seconds else f"--steps {trainer.clock.step}"
             )
             write_network(
                 trainer.average,
-                output / "model",
+                order.model,
                 {
                     **recipe.card,
                     "name": recipe.name,
@@ -65,12 +52,8 @@ def train_superres(
                         "trained_on": list(recipe.data.files),
                         "held_out": list(recipe.data.held_out),
                         "command": f"medai train {recipe.name} --data SCANS --output RUN {budget}",
-                        "seed": recipe.training.seed,
-                        "steps": trainer.clock.step,
-                        "seconds": round(trainer.clock.seconds),
+                        **trainer.account,
                         **(trainer.measure(1.0) or {}),
                     },
                 },
             )
-    finally:
-        world.close()
