@@ -5,7 +5,8 @@
 needs nibabel (in the ``benchmark-registration`` extra). Every run is a fresh process from file to file. CPU seconds are
 user and system time of that process and all it started, its worker, imports and file reading included; memory is the
 peak of its largest process. Scores: the shared evaluation script. A method is a name of `medai superres --method`,
-with ``:SECONDS`` for a budget and ``:SECONDS:cold`` to start without the weights that MedAI brings.
+with ``:SECONDS`` for a budget, then ``:cold`` to start without the weights that MedAI brings and ``:map`` to ask for
+the map of uncertainty, which is compared with the true errors.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 METHODS = ("cubic", "nearest", "linear", "lanczos", "ibp", "tikhonov", "sr4zct:54", "sr4zct:54:cold")
 REFERENCE = "cubic"
 SCORES = ("psnr", "ssim", "edge_psnr", "consistency_psnr", "shift_mm")
+UNCERTAINTY = "uncertainty.nii.gz"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def command(method: str, case: Case, folder: Path, device: str) -> list[str]:
     line += ["-o", str(folder / "result.nii.gz"), "--like", str(folder / "truth.nii.gz"), "--method", name]
     line += [*case.options, "--device", device, "--quiet", "--overwrite"]
     line += ["--budget", rest[0]] if rest else []
+    line += ["--uncertainty", str(folder / UNCERTAINTY)] if "map" in rest[1:] else []
     return [*line, "--cold"] if "cold" in rest[1:] else line
 
 
@@ -64,8 +67,9 @@ def measure(method: str, name: str, folder: Path, device: str) -> Run:
         RunError: it failed.
     """
     print(f"  {name}: {method} …", file=sys.stderr, flush=True)
-    result, log = folder / "result.nii.gz", folder / "log.txt"
-    result.unlink(missing_ok=True)
+    result, told, log = folder / "result.nii.gz", folder / UNCERTAINTY, folder / "log.txt"
+    for file in (result, told):
+        file.unlink(missing_ok=True)
     started = time.perf_counter()
     with log.open("w") as stream:
         line = command(method, CASES[name], folder, device)
@@ -74,7 +78,8 @@ def measure(method: str, name: str, folder: Path, device: str) -> Run:
     if process.returncode != 0 or not result.is_file():
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise RunError(lines[-1] if lines else f"ended with {process.returncode}")
-    return Run(cpu, wall, peak, case_script("score", name, str(folder), str(result)))
+    files = [str(file) for file in (result, told) if file.is_file()]
+    return Run(cpu, wall, peak, case_script("score", name, str(folder), *files))
 
 
 def case_script(what: str, *rest: str) -> dict[str, float]:
@@ -93,13 +98,15 @@ def rows(name: str, methods: list[str], device: str) -> Iterator[str]:
             try:
                 run = measure(method, name, folder, device)
             except RunError as error:
-                yield f"| {name} | {method} | failed: {str(error).replace('|', '/')} | | | | | | | | |"
+                yield f"| {name} | {method} | failed: {str(error).replace('|', '/')} | | | | | | | | | | |"
                 continue
             psnr, ssim, edges, consistency, shift = (run.scores[score] for score in SCORES)
             reference = psnr if method == REFERENCE else reference
+            told = [f"{run.scores[each]:.2f}" if each in run.scores else "" for each in ("rank", "covered")]
             yield (
                 f"| {name} | {method} | {psnr:.2f} | {psnr - reference:+.2f} | {ssim:.4f} | {edges:.2f} "
-                f"| {consistency:.1f} | {shift:+.3f} | {run.cpu:.1f} | {run.wall:.1f} | {run.peak:.0f} |"
+                f"| {consistency:.1f} | {shift:+.3f} | {' | '.join(told)} | {run.cpu:.1f} | {run.wall:.1f} "
+                f"| {run.peak:.0f} |"
             )
 
 
@@ -107,14 +114,15 @@ def table(cases: list[str], methods: list[str], device: str) -> Iterator[str]:
     """All lines of the report."""
     yield (
         f"{os.cpu_count()} threads of {processor()}, torch on {device}. PSNR, SSIM and edge PSNR inside the body; "
-        "consistency: how well the result explains the measured slices. CPU s, wall s and peak MB are those of the "
-        "whole process.\n"
+        "consistency: how well the result explains the measured slices; rank: Spearman's correlation of the map of "
+        "uncertainty with the true error; covered: share of the errors within the map's 90 % interval. CPU s, wall s "
+        "and peak MB are those of the whole process.\n"
     )
     yield (
-        "| case | method | PSNR dB | over cubic | SSIM | edge PSNR dB | consistency dB | shift mm "
+        "| case | method | PSNR dB | over cubic | SSIM | edge PSNR dB | consistency dB | shift mm | rank | covered "
         "| CPU s | wall s | peak MB |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     for name in cases:
         yield from rows(name, methods, device)
 
@@ -123,7 +131,9 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=list(CASES))
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="NAME, NAME:SECONDS or NAME:SECONDS:cold")
+    parser.add_argument(
+        "--methods", nargs="+", default=list(METHODS), help="NAME or NAME:SECONDS, with :cold, :map or both"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path, help="write the report here too")
     arguments = parser.parse_args()

@@ -4,8 +4,8 @@ The CT is the best near-isotropic one among the shared scans: a lumbar spine at 
 has finer pixels, but 8 mm slices, so its thick slices are made along a direction within those; only methods that work
 along one axis can be measured with it.
 
-    python superres_cases.py make CASE FOLDER        truth.nii.gz and slices.nii.gz, and what there is to know as JSON
-    python superres_cases.py score CASE FOLDER FILE  the scores of a result as JSON
+    python superres_cases.py make CASE FOLDER    truth.nii.gz and slices.nii.gz, and what there is to know as JSON
+    python superres_cases.py score CASE FOLDER FILE [UNCERTAINTY]    the scores of a result as JSON
 
 are processes of their own, so that the table's process stays small.
 """
@@ -101,8 +101,8 @@ def make(case: Case, folder: Path) -> dict[str, object]:
     return {"truth": truth.shape, "slices": slices.shape}
 
 
-def score(case: Case, folder: Path, result: Path) -> dict[str, float]:
-    """The evaluation's scores of a result file."""
+def score(case: Case, folder: Path, result: Path, uncertainty: Path | None = None) -> dict[str, float]:
+    """The evaluation's scores of a result file, and how well its map of uncertainty tells the errors."""
     script = evaluation()
     truth, place = script.load(str(folder / "truth.nii.gz"))
     slices, grid = script.load(str(folder / "slices.nii.gz"))
@@ -111,7 +111,31 @@ def score(case: Case, folder: Path, result: Path) -> dict[str, float]:
         truth, place, values, affine, case.axis, case.modality, case.thickness,
         lr=slices, lrA=grid, kind=case.profile, shift=True,
     )  # fmt: skip
-    return {name: float(value) for name, value in found.items()}
+    scores = {name: float(value) for name, value in found.items()}
+    if uncertainty is None:
+        return scores
+    error = np.abs(values - truth)
+    return scores | told(
+        error, script.load(str(uncertainty))[0], seen(case, script.body_mask(truth, case.modality), place)
+    )
+
+
+def seen(case: Case, body: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """The body without half a thickness at both ends, as the evaluation script cuts it."""
+    margin = int(np.ceil(0.5 * case.thickness / np.linalg.norm(affine[:3, case.axis])))
+    inner = np.zeros_like(body)
+    middle = tuple(slice(margin, -margin) if axis == case.axis else slice(None) for axis in range(3))
+    inner[middle] = body[middle]
+    return inner
+
+
+def told(error: np.ndarray, half: np.ndarray, where: np.ndarray) -> dict[str, float]:
+    """Rank correlation of the map with the absolute error, and the share of errors that it covers."""
+    from scipy.stats import spearmanr
+
+    error, half = error[where], half[where]
+    some = np.random.default_rng(0).permutation(len(error))[:200_000]
+    return {"rank": float(spearmanr(half[some], error[some])[0]), "covered": float(np.mean(error <= half))}
 
 
 def main() -> None:
@@ -121,6 +145,7 @@ def main() -> None:
     parser.add_argument("case", choices=tuple(CASES))
     parser.add_argument("folder", type=Path)
     parser.add_argument("file", type=Path, nargs="?")
+    parser.add_argument("uncertainty", type=Path, nargs="?")
     arguments = parser.parse_args()
     case = CASES[arguments.case]
     if arguments.what == "make":
@@ -128,7 +153,7 @@ def main() -> None:
     elif arguments.file is None:
         parser.error("score needs a result file")
     else:
-        print(json.dumps(score(case, arguments.folder, arguments.file)))
+        print(json.dumps(score(case, arguments.folder, arguments.file, arguments.uncertainty)))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,26 @@ def test_a_case_tells_our_command_what_no_header_says(tmp_path):
     assert "--thickness 5 --profile gaussian --axis j --modality MR" in told
     assert told.endswith("--budget 54 --cold")
     assert "--budget" not in superres.command("cubic", CASES["spine CT 5/2.5"], tmp_path, "cpu")
+    assert "--uncertainty" not in line
+    line = superres.command("sr4zct:54:map", CASES["child brain 5/2.5"], tmp_path, "cpu")
+    assert line[-2:] == ["--uncertainty", str(tmp_path / "uncertainty.nii.gz")]
+
+
+def test_a_map_is_scored_where_the_result_is():
+    from superres_cases import Case, seen, told
+
+    random = np.random.default_rng(0)
+    size = np.exp(random.normal(size=(20, 30, 40)))
+    error = np.abs(random.normal(scale=size))
+    body = np.zeros(size.shape, bool)
+    body[2:18, 2:28, 2:38] = True
+    where = seen(Case("", 1, 5.0, 5.0, "box", "mr"), body, np.diag([1.0, 0.5, 1.0, 1.0]))
+    assert where.sum() == 16 * 20 * 36
+    error[~where] = 1e9
+    good, useless = told(error, 1.645 * size, where), told(error, np.ones_like(size), where)
+    assert good["covered"] == pytest.approx(0.9, abs=0.01) and 0.5 < good["rank"] < 0.8
+    assert useless["covered"] < 0.8
+    assert told(error, size[::-1], where)["rank"] == pytest.approx(0.0, abs=0.03)
 
 
 def test_our_operator_is_the_evaluations(tmp_path):
