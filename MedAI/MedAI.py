@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import replace
 from typing import Any
 
 import slicer
-import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
+from MedAISlicer.module_widget import ModuleWidget
 from MedAISlicer.parameters import MedAIParameterNode
 
 
@@ -48,42 +45,18 @@ class MedAI(ScriptedLoadableModule):
         register_sample(self.resourcePath("Icons/MedAISample.png"))
 
 
-class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    def __init__(self, parent: Any = None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic: MedAILogic | None = None
-        self._parameterNode: MedAIParameterNode | None = None
-        self._parameterNodeGuiTags: list[int] = []
+class MedAIWidget(ModuleWidget):
+    doing = "segmenting"
 
     def setup(self) -> None:
         """Build the panel; called when the user opens the module for the first time."""
-        from MedAISlicer.devices import DeviceQuestion
         from MedAISlicer.panel import Panel
-        from MedAISlicer.pulse import Pulse
-        from MedAISlicer.run import RunController
 
-        ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MedAI.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-
+        super().setup()
         self.logic = MedAILogic()
         self._panel = Panel(self.ui)
-        self._controller = RunController(Pulse(self._onPulse), self._onRunChanged, self._onRunEnded)
-        self._deviceQuestion = DeviceQuestion(self._onDevicesKnown)
-        self._run: Any = None
-
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneReady)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneReady)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
-        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.sampleButton.connect("clicked(bool)", self.onSampleButton)
-        self.ui.undoButton.connect("clicked(bool)", self.onUndoButton)
         self.ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onOutputChanged)
-        self.ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
@@ -91,97 +64,31 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MedAILib.worker.client import close_workers
         from MedAISlicer import undo
 
-        self._deviceQuestion.stop()
-        self._controller.abandon()
-        self.setParameterNode(None)
-        self.removeObservers()
+        super().cleanup()
         undo.forget()
         close_workers()
-
-    def enter(self) -> None:
-        """Called each time the user opens this module."""
-        self.initializeParameterNode()
-
-    def exit(self) -> None:
-        """Called each time the user opens another module; a run goes on."""
-        self.setParameterNode(None)
-
-    def onReload(self) -> None:
-        """Load the module anew, with all of its parts: Slicer itself takes only this file again."""
-        self.cleanup()
-        for name in [name for name in sys.modules if name.split(".")[0] in ("MedAISlicer", "MedAILib")]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """The scene is about to go away, and the result of a run would have no place."""
         from MedAISlicer import undo
 
-        self._controller.cancel(_("The scene was closed."))
-        self._panel.show_result(None)
-        self.setParameterNode(None)
+        super().onSceneStartClose(caller, event)
         undo.forget()
-
-    def onSceneReady(self, caller: Any, event: Any) -> None:
-        """The scene was emptied, or read with choices of its own."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def onNodeAboutToBeRemoved(self, caller: Any, event: Any, node: Any) -> None:
-        """A run whose volume or segmentation is deleted cannot be brought to an end."""
-        if self._controller.busy and self._run is not None and self._run.uses(node):
-            self._controller.cancel(_("{name} was deleted.").format(name=node.GetName()))
-        elif node is self.ui.resultTable.mrmlTableNode():
-            self._panel.show_result(None)
+        self._dropResult()
 
     def initializeParameterNode(self) -> None:
         """Make sure that the parameter node exists, is observed and has sensible values."""
-        self.setParameterNode(self.logic.getParameterNode())
+        super().initializeParameterNode()
         if not self._parameterNode.inputVolume:
             self._parameterNode.inputVolume = self.logic.likelyInput()
 
     def setParameterNode(self, inputParameterNode: MedAIParameterNode | None) -> None:
         """Observe a parameter node and tie it to the widgets; None lets go of the present one."""
-        if self._parameterNode:
-            for tag in self._parameterNodeGuiTags:
-                self._parameterNode.disconnectGui(tag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
-        self._parameterNode = inputParameterNode
-        self._parameterNodeGuiTags = []
-        if self._parameterNode:
-            from MedAISlicer.choices import ItemDataConnector
-
-            self._parameterNode.model = self._panel.load_models(self._parameterNode.model)
-            lists = {
-                "model": ItemDataConnector(self.ui.modelComboBox),
-                "device": ItemDataConnector(self.ui.deviceComboBox),
-            }
-            self._parameterNodeGuiTags = [
-                self._parameterNode.connectGui(self.ui),
-                self._parameterNode.connectParametersToGui(lists),
-            ]
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
-            self._onParametersChanged()
-
-    def _onParametersChanged(self, caller: Any = None, event: Any = None) -> None:
-        # While a scene is read, its references are not those of the nodes that they are meant for yet.
-        if self._parameterNode is not None and not slicer.mrmlScene.IsImporting():
-            self.logic.checkOwnOutput(self._parameterNode)
-        self._checkCanApply()
-
-    def _checkCanApply(self) -> None:
-        """Describe the choices, and enable Apply or say why it cannot be pressed."""
-        parameters = self._parameterNode
-        if parameters is None:
-            return
-        self._panel.show_card(parameters.model)
-        if self._controller.busy:
-            return
-        reason = self.logic.whyNotReady(parameters)
-        if not reason and self._panel.card(parameters.model) is None:
-            reason = self._panel.no_model(parameters.model)
-        self._panel.show_apply(reason)
+        super().setParameterNode(None)
+        if inputParameterNode:
+            # The models may be other ones than the last time.
+            inputParameterNode.model = self._panel.load_models(inputParameterNode.model)
+            super().setParameterNode(inputParameterNode)
 
     def onOutputChanged(self, node: Any) -> None:
         """Show what is known of the chosen segmentation; the last result stays while a new one is to be made."""
@@ -199,15 +106,6 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             tables.take_back(segmentation)
             self._panel.show_undone(segmentation)
 
-    def onAdvancedCollapsed(self, collapsed: bool) -> None:
-        """Ask for the devices when somebody wants to see them for the first time."""
-        if not collapsed:
-            with slicer.util.tryWithErrorDisplay(_("The devices could not be listed.")):
-                self._deviceQuestion.ask()
-
-    def _onDevicesKnown(self, choices: list[tuple[str, str]]) -> None:
-        self._panel.show_devices(choices, self.ui.deviceComboBox.currentData)
-
     def onSampleButton(self) -> None:
         """Load the sample and choose it."""
         from MedAISlicer.sample import load_sample
@@ -217,50 +115,53 @@ class MedAIWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             volume = load_sample()
             self.logic.getParameterNode().inputVolume = volume
 
-    def onApplyButton(self) -> None:
-        """Start a run; while one is going on, cancel it."""
-        from MedAISlicer.requirements import ensure
+    def _connectors(self) -> dict[str, Any]:
+        from MedAISlicer.choices import ItemDataConnector
 
-        if self._controller.busy:
-            self._controller.cancel()
+        return super()._connectors() | {"model": ItemDataConnector(self.ui.modelComboBox)}
+
+    def _onParametersChanged(self, caller: Any = None, event: Any = None) -> None:
+        # While a scene is read, its references are not those of the nodes that they are meant for yet.
+        if self._parameterNode is not None and not slicer.mrmlScene.IsImporting():
+            self.logic.checkOwnOutput(self._parameterNode)
+        self._checkCanApply()
+
+    def _checkCanApply(self) -> None:
+        parameters = self._parameterNode
+        if parameters is None:
             return
-        with slicer.util.tryWithErrorDisplay(None):
-            ensure()
-            self._start(self.logic.createRun(self._parameterNode))
+        self._panel.show_card(parameters.model)
+        if self._controller.busy:
+            return
+        reason = self.logic.whyNotReady(parameters)
+        if not reason and self._panel.card(parameters.model) is None:
+            reason = self._panel.no_model(parameters.model)
+        self._panel.show_apply(reason)
 
-    def _start(self, run: Any) -> None:
-        logging.info("MedAI: segmenting %s", run.name)
-        self._run = run
-        self._controller.start(run)
-
-    def _onPulse(self) -> None:
-        self._controller.tick()
-
-    def _onRunChanged(self, status: Any) -> None:
-        self._panel.show_status(status)
+    def _dropResult(self) -> None:
+        self._panel.show_result(None)
 
     def _onRunEnded(self, outcome: Any) -> None:
         from MedAILib.errors import ModalityError
-        from MedAISlicer.reporting import report
         from MedAISlicer.wording import other_modality
 
-        run, self._run = self._run, None
-        self._checkCanApply()
         if isinstance(outcome.error, ModalityError):
+            run, self._run = self._run, None
+            self._checkCanApply()
             if slicer.util.confirmYesNoDisplay(other_modality(run.name, run.request)):
                 with slicer.util.tryWithErrorDisplay(None):
                     self._start(run.forced())
                 return
             outcome = replace(outcome, error=None, cancelled="")
-        self._panel.show_end(outcome)
-        report(outcome)
-        if outcome.result is not None:
-            logging.info("MedAI: done, result in %s", outcome.result.segmentation.GetName())
-            self._panel.show_result(outcome.result.segmentation)
-            if outcome.result.of_sequence:
-                self._panel.show_undo(None)
-            else:
-                self.logic.chooseOwnOutput(outcome.result.segmentation)
+        super()._onRunEnded(outcome)
+
+    def _onResult(self, run: Any, result: Any) -> None:
+        logging.info("MedAI: done, result in %s", result.segmentation.GetName())
+        self._panel.show_result(result.segmentation)
+        if result.of_sequence:
+            self._panel.show_undo(None)
+        else:
+            self.logic.chooseOwnOutput(result.segmentation)
 
 
 class MedAILogic(ScriptedLoadableModuleLogic):

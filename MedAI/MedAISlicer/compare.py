@@ -21,6 +21,9 @@ Node = Any
 FULL = 100.0
 """The range of gray values to which both volumes are brought: percent."""
 
+COMPARED, MIXED, SUBTRACTED = HELPERS = ("MedAI.Compared", "MedAI.Checkerboard", "MedAI.Difference")
+"""References of a result's table to the volumes that only views need; they are renewed instead of piled up."""
+
 _SQUARES = 8
 """Along the longest side of the volume."""
 
@@ -142,9 +145,9 @@ def helper(table: Node, role: str, image: Image, what: str, like: Node, window: 
     return node
 
 
-def drop_helpers(table: Node, roles: tuple[str, ...]) -> None:
+def drop_helpers(table: Node) -> None:
     """Remove the volumes that were made only to look at this result."""
-    for role in roles:
+    for role in HELPERS:
         node = referred(table, role)
         if node is not None:
             display = node.GetDisplayNode()
@@ -153,12 +156,11 @@ def drop_helpers(table: Node, roles: tuple[str, ...]) -> None:
                 table.GetScene().RemoveNode(display)
 
 
-def mixed(table: Node, roles: tuple[str, str], view: View, background: Node, foreground: Node) -> Layers:
+def mixed(table: Node, view: View, background: Node, foreground: Node) -> Layers:
     """Checkerboard or difference of two volumes, on the voxels of the first.
 
     Args:
         table: of the result.
-        roles: of the checkerboard's and the difference's helper.
         view: which of both.
         background: the first volume.
         foreground: the second one, on any grid.
@@ -167,8 +169,8 @@ def mixed(table: Node, roles: tuple[str, str], view: View, background: Node, for
     two = warp_image(mrml.image_from_node(foreground), one, IDENTITY)
     if view is View.CHECKERBOARD:
         image = checkerboard(one, two)
-        return helper(table, roles[0], image, "checkerboard", background, (FULL, FULL / 2)), None, 0.0
-    return helper(table, roles[1], difference(one, two), "difference", background, (2 * FULL, 0.0)), None, 0.0
+        return helper(table, MIXED, image, "checkerboard", background, (FULL, FULL / 2)), None, 0.0
+    return helper(table, SUBTRACTED, difference(one, two), "difference", background, (2 * FULL, 0.0)), None, 0.0
 
 
 def gray_range(array: np.ndarray) -> tuple[float, float]:

@@ -29,6 +29,11 @@ class Panel(RunPanel):
         self._broken: list[ModelError] = []
         self._cards: dict[str, ModelCard] = {}
 
+    @property
+    def shown_table(self) -> Any:
+        """The table of the result that is shown."""
+        return self._ui.resultTable.mrmlTableNode()
+
     def load_models(self, chosen: str) -> str:
         """Look which models there are and offer them; returns the name of the one that is chosen now."""
         cards, self._broken = ModelStore().scan()

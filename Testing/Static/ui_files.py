@@ -18,6 +18,13 @@ PACKAGES = {
     "MedAISuperRes": sources.SLICER_SIDE / "superres",
 }
 """Module to the part of the Slicer side that is its own; the rest is the MedAI module's."""
+SHARED = {
+    "module_widget.py": UI_FILES,
+    "run_panel.py": UI_FILES,
+    "result_panel.py": UI_FILES[1:],
+    "result_widget.py": UI_FILES[1:],
+}
+"""File of the Slicer side to the .ui files that all have what it touches."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +63,14 @@ def connections(path: Path) -> set[tuple[str, str, str, str]]:
     }
 
 
-def panel_of(source: Path) -> Path:
-    """The .ui file whose widgets a Python file touches."""
+def panels_of(source: Path) -> tuple[Path, ...]:
+    """The .ui files whose widgets a Python file touches."""
+    if source.parent == sources.SLICER_SIDE and source.name in SHARED:
+        return SHARED[source.name]
     for path in UI_FILES[1:]:
         if any(folder in source.parents for folder in (path.parents[2], PACKAGES.get(path.stem))):
-            return path
-    return UI_FILES[0]
+            return (path,)
+    return UI_FILES[:1]
 
 
 def parameter_names(path: Path) -> set[str]:
@@ -109,10 +118,12 @@ def uses() -> Iterator[Use]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
                 holder = node.value.value
-                if isinstance(holder, ast.Attribute) and holder.attr in UI_VARIABLES:
+                if not isinstance(holder, ast.Attribute) or holder.attr not in UI_VARIABLES:
+                    continue
+                for panel in panels_of(path):
                     yield Use(
                         f"{sources.name_of(path)}:{node.lineno}",
-                        panel_of(path),
+                        panel,
                         node.value.attr,
                         node.attr,
                         signals.get(id(node), ""),

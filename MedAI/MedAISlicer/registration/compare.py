@@ -9,13 +9,10 @@ from MedAILib.errors import UsageError
 from MedAILib.transforms import warp_image
 
 from .. import mrml
-from ..compare import Layers, SliceViews, View, gray_range, helper, mixed, needed
+from ..compare import COMPARED, Layers, SliceViews, View, gray_range, helper, mixed, needed
 from . import quality
 
 Node = Any
-
-COMPARED, MIXED, SUBTRACTED = HELPERS = ("MedAI.Compared", "MedAI.Checkerboard", "MedAI.Difference")
-"""References of the quality table to the volumes that the views need; they are renewed instead of piled up."""
 
 _LINES = 24
 """Of the deformed grid along the longest side."""
@@ -99,7 +96,7 @@ def _layers(table: Node, fixed: Node, view: View) -> Layers:
     registered = _registered(table, fixed)
     if view in (View.FADE, View.FLICKER):
         return fixed, registered, 0.5
-    return mixed(table, (MIXED, SUBTRACTED), view, fixed, registered)
+    return mixed(table, view, fixed, registered)
 
 
 def _registered(table: Node, fixed: Node) -> Node:

@@ -9,15 +9,14 @@ from slicer.i18n import tr as _
 
 from MedAILib.registration.summary import RegistrationSummary
 
-from .. import scene_undo
 from ..compare import View
-from ..run_panel import RunPanel
+from ..result_panel import ResultPanel
 from . import compare, quality, wording
 
 Node = Any
 
 
-class RegistrationPanel(RunPanel):
+class RegistrationPanel(ResultPanel):
     """Writes into the widgets of MedAIRegistration.ui.
 
     Args:
@@ -31,8 +30,7 @@ class RegistrationPanel(RunPanel):
             ui.outputsCollapsibleButton,
             ui.advancedCollapsibleButton,
         )
-        super().__init__(ui, sections, _("Register the moving volume to the fixed one."))
-        self._buttons = {
+        buttons = {
             View.FADE: ui.fadeButton,
             View.CHECKERBOARD: ui.checkerboardButton,
             View.FLICKER: ui.flickerButton,
@@ -40,10 +38,8 @@ class RegistrationPanel(RunPanel):
             View.GRID: ui.gridButton,
             View.JACOBIAN: ui.jacobianButton,
         }
-        self._tips = {view: button.toolTip for view, button in self._buttons.items()}
-        ui.resultSelector.addAttribute("vtkMRMLTableNode", quality.SUMMARIES)
-        self.show_view(None)
-        self.show_result(None)
+        purpose = _("Register the moving volume to the fixed one.")
+        super().__init__(ui, sections, purpose, ui.qualityTable, quality.SUMMARIES, buttons)
 
     def done_line(self, summaries: Sequence[RegistrationSummary]) -> str:
         """How it went, how fast and where."""
@@ -63,33 +59,11 @@ class RegistrationPanel(RunPanel):
         ui.outputJacobianSelector.enabled = parameters.makeJacobian
         ui.voxelsComboBox.enabled = parameters.makeVolume or any(parameters.carried)
 
-    def show_result(self, table: Node | None) -> None:
-        """What is known of a result, and what can be done with it; nothing if there is none."""
+    def result_text(self, table: Node | None) -> str:
+        """How good a result is; empty if there is none."""
         summaries = quality.summaries_of(table)
-        there = any(summary is not None for summary in summaries)
-        self._ui.summaryLabel.text = wording.result_text(summaries) if there else _("No result yet.")
-        if there and table is not self._ui.qualityTable.mrmlTableNode():
-            self._ui.resultsCollapsibleButton.collapsed = False
-        self._ui.qualityTable.setMRMLTableNode(table if there else None)
-        self._ui.qualityTable.resizeColumnsToContents()
-        for view, button in self._buttons.items():
-            reason = compare.possible(table if there else None, view)
-            button.enabled = not reason
-            button.toolTip = reason or self._tips[view]
-        possible = scene_undo.can_undo(table)
-        self._ui.undoButton.enabled = possible
-        self._ui.undoButton.toolTip = (
-            _("Take away what this run made, and bring back what it replaced.")
-            if possible
-            else _("There is no run to take back; only the last ones are known.")
-        )
+        return wording.result_text(summaries) if any(summaries) else ""
 
-    def show_undone(self) -> None:
-        """The run was taken back."""
-        self._say(_("The run was taken back."))
-
-    def show_view(self, view: View | None) -> None:
-        """Which comparison goes on."""
-        for button_view, button in self._buttons.items():
-            button.checked = button_view is view
-        self._ui.fadeSlider.enabled = view is View.FADE
+    def why_not(self, table: Node | None, view: View) -> str:
+        """Why a result cannot be shown in a way, as a sentence; empty if it can."""
+        return compare.possible(table, view)

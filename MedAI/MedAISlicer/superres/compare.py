@@ -9,16 +9,13 @@ from MedAILib.errors import UsageError
 from MedAILib.spatial import resample
 
 from .. import figures, mrml
-from ..compare import Layers, SliceViews, View, helper, mixed, needed
+from ..compare import COMPARED, Layers, SliceViews, View, helper, mixed, needed
 from ..displays import same_display
 from ..sequences import is_sequence, proxy_of
 from . import results
 from .parameters import Baseline
 
 Node = Any
-
-COMPARED, MIXED, SUBTRACTED = HELPERS = ("MedAI.Compared", "MedAI.Checkerboard", "MedAI.Difference")
-"""References of the table to the volumes that the views need; they are renewed instead of piled up."""
 
 _MAPS = {View.UNCERTAINTY: (results.UNCERTAINTY, "uncertainty map"), View.RESIDUAL: (results.RESIDUAL, "residual map")}
 
@@ -45,7 +42,7 @@ class Comparison(SliceViews):
         behind = _input(table) if self._baseline() is Baseline.INPUT else _cubic(table, volume)
         if view in (View.FADE, View.FLICKER):
             return behind, volume, 0.5
-        return mixed(table, (MIXED, SUBTRACTED), view, volume, behind)
+        return mixed(table, view, volume, behind)
 
 
 def possible(table: Node | None, view: View, baseline: Baseline) -> str:

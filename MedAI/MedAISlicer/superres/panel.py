@@ -12,11 +12,10 @@ from MedAILib.superres.methods import METHODS, Method
 from MedAILib.superres.request import method_of
 from MedAILib.superres.summary import SuperresSummary
 
-from .. import scene_undo
 from ..choices import fill
 from ..compare import View
+from ..result_panel import ResultPanel
 from ..run import State, Status
-from ..run_panel import RunPanel
 from . import compare, results, wording
 from .asked import found_of, inputs_of, request_of
 from .expected import Expected, learns
@@ -25,7 +24,7 @@ from .parameters import Baseline, Quality, Spacing, SuperresParameterNode, Thick
 Node = Any
 
 
-class SuperresPanel(RunPanel):
+class SuperresPanel(ResultPanel):
     """Writes into the widgets of MedAISuperRes.ui.
 
     Args:
@@ -39,9 +38,7 @@ class SuperresPanel(RunPanel):
             ui.outputsCollapsibleButton,
             ui.advancedCollapsibleButton,
         )
-        super().__init__(ui, sections, _("Compute a volume with thin slices."))
-        self.expected = Expected()
-        self._buttons = {
+        buttons = {
             View.FADE: ui.fadeButton,
             View.CHECKERBOARD: ui.checkerboardButton,
             View.FLICKER: ui.flickerButton,
@@ -49,11 +46,10 @@ class SuperresPanel(RunPanel):
             View.UNCERTAINTY: ui.uncertaintyButton,
             View.RESIDUAL: ui.residualButton,
         }
-        self._tips = {view: button.toolTip for view, button in self._buttons.items()}
+        purpose = _("Compute a volume with thin slices.")
+        super().__init__(ui, sections, purpose, ui.figuresTable, results.SUMMARIES, buttons)
+        self.expected = Expected()
         fill(ui.methodComboBox, [(method.title, name) for name, method in METHODS.items()], next(iter(METHODS)))
-        ui.resultSelector.addAttribute("vtkMRMLTableNode", results.SUMMARIES)
-        self.show_view(None)
-        self.show_result(None, Baseline.CUBIC)
 
     def done_line(self, summaries: Sequence[SuperresSummary]) -> str:
         """How it went, how fast and where."""
@@ -86,37 +82,20 @@ class SuperresPanel(RunPanel):
         self._ui.finishButton.enabled = status.state is State.RUNNING
         self._ui.finishButton.visible = status.state is not State.IDLE
 
-    def show_result(self, table: Node | None, baseline: Baseline) -> None:
-        """What is known of a result, and what can be done with it; nothing if there is none."""
+    def result_text(self, table: Node | None) -> str:
+        """How well a result explains what was measured; empty if there is none."""
         summaries = results.summaries_of(table)
-        there = any(summary is not None for summary in summaries)
-        self._ui.summaryLabel.text = wording.result_text(summaries) if there else _("No result yet.")
-        if there and table is not self._ui.figuresTable.mrmlTableNode():
-            self._ui.resultsCollapsibleButton.collapsed = False
-        self._ui.figuresTable.setMRMLTableNode(table if there else None)
-        self._ui.figuresTable.resizeColumnsToContents()
-        for view, button in self._buttons.items():
-            reason = compare.possible(table if there else None, view, baseline)
-            button.enabled = not reason
-            button.toolTip = reason or self._tips[view]
+        return wording.result_text(summaries) if any(summaries) else ""
+
+    def why_not(self, table: Node | None, view: View) -> str:
+        """Why a result cannot be shown in a way, as a sentence; empty if it can."""
+        return compare.possible(table, view, self._baseline)
+
+    def show_result(self, table: Node | None, baseline: Baseline = Baseline.CUBIC) -> None:
+        """What is known of a result, and what can be done with it beside the baseline; nothing if there is none."""
+        self._baseline = baseline
+        super().show_result(table)
         self._ui.fadeOtherLabel.text = wording.baseline_name(baseline)
-        possible = scene_undo.can_undo(table)
-        self._ui.undoButton.enabled = possible
-        self._ui.undoButton.toolTip = (
-            _("Take away what this run made, and bring back what it replaced.")
-            if possible
-            else _("There is no run to take back; only the last ones are known.")
-        )
-
-    def show_undone(self) -> None:
-        """The run was taken back."""
-        self._say(_("The run was taken back."))
-
-    def show_view(self, view: View | None) -> None:
-        """Which comparison goes on."""
-        for button_view, button in self._buttons.items():
-            button.checked = button_view is view
-        self._ui.fadeSlider.enabled = view is View.FADE
 
     def _method_text(self, parameters: SuperresParameterNode, method: Method | None) -> str:
         chosen = METHODS.get(parameters.method)
