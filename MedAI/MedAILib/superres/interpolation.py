@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..resampling import cubic_weights
 from .stack import Line
 
 _PADDING = 12
@@ -34,19 +35,9 @@ def lanczos(line: Line, count: int, increment: float) -> np.ndarray:
 def cubic(line: Line, count: int, increment: float) -> np.ndarray:
     """Interpolating cubic B-spline, (line.count, count); the stack continued with its end values."""
     padded = count + 2 * _PADDING
-    collocation = (np.eye(padded, k=-1) + 4.0 * np.eye(padded) + np.eye(padded, k=1)) / 6.0
-    # Mirrored about the outermost samples.
-    collocation[0, 1] = collocation[-1, -2] = 1.0 / 3.0
     continued = np.eye(count)[np.clip(np.arange(padded) - _PADDING, 0, count - 1)]
     position = np.clip(line.centers / increment, -_PADDING + 2.0, count + _PADDING - 3.0) + _PADDING
-    spline = _gather(position, padded, 2, _cubic_kernel)
-    return np.asarray(spline @ np.linalg.solve(collocation, continued))
-
-
-def _cubic_kernel(t: np.ndarray) -> np.ndarray:
-    t = np.abs(t)
-    inner = 2.0 / 3.0 - t**2 + 0.5 * t**3
-    return np.where(t < 1.0, inner, np.maximum(0.0, 2.0 - t) ** 3 / 6.0)
+    return np.asarray(cubic_weights(padded, position) @ continued)
 
 
 def _gather(position: np.ndarray, count: int, reach: int, kernel: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -18,7 +18,8 @@ from .held_out import Verdict, judge
 from .instant import METHODS
 from .lattice import lattice_operators
 from .learner import Learner, SpreadLearner
-from .off_axis import OffAxis, Pairs, Simulation, conditions_of, held_out, scale_of
+from .lessons import Lessons
+from .off_axis import conditions_of, scale_of
 from .operators import matrix_of
 from .problem import Problem, Solution
 from .stack import as_volume
@@ -94,58 +95,30 @@ def solve(
     started = clock()
     where = choose(device).torch
     prepared = prepare(problem, where)
-    acquisition, stack = problem.acquisition, problem.stack
-    kept = held_out(len(prepared.pictures))
-    trained = [number for number in range(len(prepared.pictures)) if number not in kept]
-    pairs = OffAxis(prepared.pictures[trained], stack.spacing[1:])
-    windows = pairs.windows(acquisition)
-    if not windows:
-        return classical(problem, "no_pairs", "The slices are too small or too coarse to learn from at this thickness.")
     torch.manual_seed(problem.seed)
-    random = np.random.default_rng(problem.seed)
     network, warm = start_network(problem, where)
+    spacing = problem.stack.spacing[1:]
+    lessons = Lessons(prepared.pictures, spacing, problem.acquisition, network.subslices, problem.seed)
+    if not lessons.windows:
+        return classical(problem, "no_pairs", "The slices are too small or too coarse to learn from at this thickness.")
     learner = Learner(network, _RATES[warm], where)
-    batch = 8 if where.type == "cpu" else 32
-    simulation = Simulation(acquisition, subslices=network.subslices)
-    operators = lattice_operators(len(stack.array), acquisition, problem.line, network.subslices, device=where)
-    conditions = tuple(conditions_of(acquisition, size, 0.0).to(where) for size in stack.spacing[1:])
-    quiet = _QUIET + 5.0 * problem.noise / prepared.factor
-    application = Application(
-        prepared.pictures,
-        operators,
-        (conditions[0], conditions[1]),
-        learner.precision,
-        quiet,
-        problem.uncertainty,
-        sorted(1 - window.axis for window in windows),  # only what the network was trained for
-    )
+    application = application_to(problem, prepared, lessons, learner)
     needed = application.seconds(learner.average, clock)
     measured = clock()
     budget = max(0.0, (1.0 - _RESERVE) * problem.budget - needed - (measured - started))
-
-    def draw(source: OffAxis, number: int) -> Pairs:
-        window = windows[number % len(windows)]
-        return source.draw(random, window, simulation, batch)
-
-    if warm and budget > _ENOUGH[problem.uncertainty] * _step_seconds(learner, draw, pairs, clock):
+    if warm and budget > _ENOUGH[problem.uncertainty] * _step_seconds(learner, lessons, clock):
         warm = False
         learner = Learner(fresh_network(where), _RATES[warm], where, learner.precision)
-    budget, begun = budget - (clock() - measured), clock()
+    budget -= clock() - measured
     main = (1.0 - _SPREAD if problem.uncertainty else 1.0) * budget
     training = budget / max(budget + needed, 1e-9)
-    while (over := (clock() - begun) / max(main, 1e-9)) < 1.0 and not stop():
-        learner.step(draw(pairs, learner.steps), over)
-        progress(training * min(1.0, over))
+    _learn(learner, lessons, main, clock, stop, lambda over: progress(training * over))
     if not warm and learner.steps < _FEWEST_STEPS:
         return classical(problem, "too_short", "There was too little time to learn.")
     if problem.uncertainty:
         spread = SpreadLearner(learner.average, _SPREAD_RATES[warm], learner.precision)
-        begun, rest = clock(), max(budget - main, 1e-9)
-        while (over := (clock() - begun) / rest) < 1.0 and not (stop() and spread.steps >= _FEWEST_STEPS):
-            spread.step(draw(pairs, spread.steps), over)
-    unseen = OffAxis(prepared.pictures[list(kept)], stack.spacing[1:]) if kept else pairs
-    checks = [draw(unseen, number) for number in range(_CHECKS * len(windows))]
-    verdict = judge(learner.average, checks, learner.precision, problem.uncertainty)
+        _learn(spread, lessons, budget - main, clock, lambda: stop() and spread.steps >= _FEWEST_STEPS)
+    verdict = judge(learner.average, lessons.checks(_CHECKS), learner.precision, problem.uncertainty)
     if verdict.gain < _WORTH:
         return classical(
             problem, "no_better", "On pictures kept from training the network was no better than deconvolution."
@@ -183,14 +156,42 @@ def fresh_network(device: torch.device) -> ThickSliceNetwork:
     return ThickSliceNetwork(64 if quick else 32)
 
 
-def _step_seconds(
-    learner: Learner, draw: Callable[[OffAxis, int], Pairs], pairs: OffAxis, clock: Callable[[], float]
-) -> float:
+def application_to(problem: Problem, prepared: Prepared, lessons: Lessons, learner: Learner) -> Application:
+    """What applies the learner's network to the whole stack."""
+    stack, where, subslices = problem.stack, prepared.pictures.device, learner.network.subslices
+    y, x = (conditions_of(problem.acquisition, size, 0.0).to(where) for size in stack.spacing[1:])
+    return Application(
+        prepared.pictures,
+        lattice_operators(len(stack.array), problem.acquisition, problem.line, subslices, device=where),
+        (y, x),
+        learner.precision,
+        _QUIET + 5.0 * problem.noise / prepared.factor,
+        problem.uncertainty,
+        sorted(1 - window.axis for window in lessons.windows),  # only what the network was trained for
+    )
+
+
+def _learn(
+    learner: Learner | SpreadLearner,
+    lessons: Lessons,
+    seconds: float,
+    clock: Callable[[], float],
+    ended: Callable[[], bool],
+    told: Callable[[float], None] = lambda over: None,
+) -> None:
+    """Train until the time is over or it is ended; ``told`` receives the share of the time after each step."""
+    begun = clock()
+    while (over := (clock() - begun) / max(seconds, 1e-9)) < 1.0 and not ended():
+        learner.step(lessons.draw(learner.steps), over)
+        told(over)
+
+
+def _step_seconds(learner: Learner, lessons: Lessons, clock: Callable[[], float]) -> float:
     """Seconds of a training step, from a few."""
-    learner.step(draw(pairs, 0), 0.0)
+    learner.step(lessons.draw(0), 0.0)
     begun = clock()
     for number in range(_TRIED):
-        learner.step(draw(pairs, number), 0.0)
+        learner.step(lessons.draw(number), 0.0)
     return (clock() - begun) / _TRIED
 
 
