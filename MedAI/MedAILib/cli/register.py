@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from ..pairs import PairSources, PairTargets
 from ..registration.request import CONTRASTS, KINDS, PRESETS, REGULARIZATIONS, STARTS, RegistrationRequest
 from .asking import may_replace
 from .batch import tell_batch
+from .result import shows_progress, tell_result
 
 _OF_ONE_PAIR = (
     "fixed",
@@ -116,8 +115,8 @@ def run(options: argparse.Namespace) -> int:
         regularization=options.regularization,
         diffeomorphic=options.diffeomorphic,
     )
-    show = not options.quiet and not options.json and sys.stderr.isatty()
-    return _one(options, request, show) if options.pairs is None else _many(options, request, show)
+    act = _one if options.pairs is None else _many
+    return act(options, request, shows_progress(options))
 
 
 def _one(options: argparse.Namespace, request: RegistrationRequest, show: bool) -> int:
@@ -144,11 +143,7 @@ def _one(options: argparse.Namespace, request: RegistrationRequest, show: bool) 
     overwrite = options.overwrite or may_replace(targets.all, options)
     with ProgressLine(show) as line:
         result = register_files(sources, request, targets, options.device, overwrite, line.event)
-    if options.json:
-        print(json.dumps({**result.summary.to_json(), "outputs": [str(path) for path in targets.all]}))
-    elif not options.quiet:
-        print(f"{result.summary.text()}\nWritten: {', '.join(str(path) for path in targets.all)}")
-    return 0
+    return tell_result(result.summary, targets.all, {"outputs": [str(path) for path in targets.all]}, options)
 
 
 def _many(options: argparse.Namespace, request: RegistrationRequest, show: bool) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,8 @@ from ..errors import UsageError
 from ..pipeline.request import MODES, Request
 from .asking import may_replace
 from .batch import tell_batch
+from .result import shows_progress, tell_result
+from .target import check_folder, is_one_file
 
 
 def add(commands: Any) -> None:
@@ -46,17 +46,9 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; raises MedAIError."""
-    from ..files.formats import WRITABLE, suffix_of
-    from ..files.writing import is_there
-
     request = Request(options.model, options.modality, options.force, options.mode)
-    show = not options.quiet and not options.json and sys.stderr.isatty()
-    output = Path(options.output)
-    if suffix_of(output) in WRITABLE and not (is_there(output) and output.is_dir()):
-        if options.format:
-            raise UsageError("--format is for an output folder; a single file's name says its format.")
-        return _one(options, request, output, show)
-    return _many(options, request, output, show)
+    act = _one if is_one_file(options) else _many
+    return act(options, request, Path(options.output), shows_progress(options))
 
 
 def _one(options: argparse.Namespace, request: Request, output: Path, show: bool) -> int:
@@ -68,24 +60,15 @@ def _one(options: argparse.Namespace, request: Request, output: Path, show: bool
     overwrite = options.overwrite or may_replace((output, options.stats), options)
     with ProgressLine(show) as line:
         result = segment_file(options.inputs[0], request, output, options.stats, options.device, overwrite, line.event)
-    if options.json:
-        print(json.dumps({**result.summary.to_json(), "output": str(output), "statistics": options.stats}))
-    elif not options.quiet:
-        print(f"{result.summary.text()}\nWritten: {output}" + (f", {options.stats}" if options.stats else ""))
-    return 0
+    named = {"output": str(output), "statistics": options.stats}
+    return tell_result(result.summary, (output, options.stats), named, options)
 
 
 def _many(options: argparse.Namespace, request: Request, folder: Path, show: bool) -> int:
     from ..batch import BatchOptions, run, watch_on_console
     from ..files.formats import WRITABLE
-    from ..files.writing import is_there
 
-    if is_there(folder) and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file of a kind that MedAI does not write. Name a folder or another file.")
-    if folder.suffix and not folder.is_dir() and len(options.inputs) == 1 and Path(options.inputs[0]).is_file():
-        raise UsageError(
-            f"{folder}: unknown format {folder.suffix!r}; write one of {', '.join(WRITABLE)}, or name a folder."
-        )
+    check_folder(folder, options.inputs, WRITABLE)
     settings = BatchOptions(options.device, options.format or "seg.nrrd", options.overwrite, options.stats)
     result = run(options.inputs, folder, request, settings, watch_on_console(show))
     return tell_batch(result, "segmented", options)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,8 @@ from ..superres.methods import METHODS
 from ..superres.request import AXES, PROFILE_CHOICES, QUALITIES, ROLES, SuperresRequest
 from .asking import may_replace
 from .batch import tell_batch
+from .result import shows_progress, tell_result
+from .target import check_folder, is_one_file
 
 _OF_ONE_SCAN = ("second", "like", "uncertainty", "residual")
 
@@ -82,9 +82,6 @@ def _add_method(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; raises MedAIError."""
-    from ..files.formats import WRITABLE, suffix_of
-    from ..files.writing import is_there
-
     request = SuperresRequest(
         options.method,
         options.quality,
@@ -104,13 +101,8 @@ def run(options: argparse.Namespace) -> int:
     if METHODS[request.method].instant:
         # The worker inherits it: a closed form is done before further threads would pay.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    show = not options.quiet and not options.json and sys.stderr.isatty()
-    output = Path(options.output)
-    if suffix_of(output) in WRITABLE and not (is_there(output) and output.is_dir()):
-        if options.format:
-            raise UsageError("--format is for an output folder; a single file's name says its format.")
-        return _one(options, request, output, show)
-    return _many(options, request, output, show)
+    act = _one if is_one_file(options) else _many
+    return act(options, request, Path(options.output), shows_progress(options))
 
 
 def _one(options: argparse.Namespace, request: SuperresRequest, output: Path, show: bool) -> int:
@@ -128,27 +120,17 @@ def _one(options: argparse.Namespace, request: SuperresRequest, output: Path, sh
     sources = ScanSources(options.inputs[0], tuple(options.second or ()), options.like)
     with ProgressLine(show) as line:
         result = superresolve_files(sources, request, targets, options.device, overwrite, line.event)
-    if options.json:
-        print(json.dumps({**result.summary.to_json(), "outputs": [str(path) for path in targets.all]}))
-    elif not options.quiet:
-        print(f"{result.summary.text()}\nWritten: {', '.join(str(path) for path in targets.all)}")
-    return 0
+    return tell_result(result.summary, targets.all, {"outputs": [str(path) for path in targets.all]}, options)
 
 
 def _many(options: argparse.Namespace, request: SuperresRequest, folder: Path, show: bool) -> int:
     from ..batch import VolumeOptions, superresolve_all, watch_on_console
     from ..batch.superresolving import FORMATS
-    from ..files.writing import is_there
 
     unfit = [name for name in _OF_ONE_SCAN if getattr(options, name)]
     if unfit:
         raise UsageError(f"--{unfit[0]} is for one scan; name an output file, not a folder.")
-    if is_there(folder) and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file of a kind that MedAI does not write. Name a folder or another file.")
-    if folder.suffix and not folder.is_dir() and len(options.inputs) == 1 and Path(options.inputs[0]).is_file():
-        raise UsageError(
-            f"{folder}: unknown format {folder.suffix!r}; write one of {', '.join(FORMATS)}, or name a folder."
-        )
+    check_folder(folder, options.inputs, FORMATS)
     settings = VolumeOptions(options.device, options.format or FORMATS[0], options.overwrite)
     result = superresolve_all(options.inputs, folder, request, settings, watch_on_console(show))
     return tell_batch(result, "sharpened", options)

@@ -1,0 +1,43 @@
+"""How the result of one run is told."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Account(Protocol):
+    """The summary of any task."""
+
+    def text(self) -> str: ...
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def shows_progress(options: argparse.Namespace) -> bool:
+    """Whether somebody looks who wants to see progress."""
+    return not options.quiet and not options.json and sys.stderr.isatty()
+
+
+def tell_result(
+    summary: Account, written: Iterable[str | Path | None], named: Mapping[str, Any], options: argparse.Namespace
+) -> int:
+    """Print the summary and what was written.
+
+    Args:
+        summary: of the run.
+        written: files; None for those that were not asked for.
+        named: the same as the JSON form says it.
+        options: with ``json`` and ``quiet``.
+
+    Returns:
+        The exit status.
+    """
+    if options.json:
+        print(json.dumps({**summary.to_json(), **named}))
+    elif not options.quiet:
+        print(f"{summary.text()}\nWritten: {', '.join(str(path) for path in written if path)}")
+    return 0
