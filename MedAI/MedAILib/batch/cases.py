@@ -36,6 +36,16 @@ class Case:
     def fingerprint(self) -> dict[str, Any]:
         return fingerprint(self.path)
 
+    def result(self, suffix: str) -> Path:
+        """Relative path of its result in this format, e.g. "nii.gz"."""
+        return self.name.with_name(f"{self.name.name}.{suffix}")
+
+
+def check_format(suffix: str, formats: Sequence[str]) -> None:
+    """See that results can have this format; raises UsageError."""
+    if suffix not in formats:
+        raise UsageError(f"The format must be one of {', '.join(formats)}, not {suffix!r}.")
+
 
 def find_cases(inputs: Sequence[str | Path], leave_out: Path | None = None) -> list[Case]:
     """All images among the inputs; folders are searched with everything below them.

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api import segment_file
-from ..errors import UsageError
 from ..files import check_writable, write_table
 from ..files.formats import WRITABLE
 from ..files.tables import TABLE_SUFFIXES
 from ..pipeline.request import Request
-from .cases import Case, find_cases
+from .cases import Case, check_format, find_cases
 from .records import Record
 from .runner import BatchResult, watch_on_console, work_through
 from .work import Outcome, Watch
@@ -41,8 +40,7 @@ class BatchOptions:
     statistics: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if self.suffix not in FORMATS:
-            raise UsageError(f"The format must be one of {', '.join(FORMATS)}, not {self.suffix!r}.")
+        check_format(self.suffix, FORMATS)
 
 
 class Segmenting:
@@ -60,7 +58,7 @@ class Segmenting:
         self._request, self._options = request, options
 
     def outputs(self, unit: Case) -> list[Path]:
-        return [unit.name.with_name(f"{unit.name.name}.{self._options.suffix}")]
+        return [unit.result(self._options.suffix)]
 
     def do(self, unit: Case, outputs: list[Path], overwrite: bool, on_event: Callable[[Event], None] | None) -> Outcome:
         result = segment_file(

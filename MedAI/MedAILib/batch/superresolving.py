@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api import superresolve_files
-from ..errors import UsageError
 from ..files.formats import WRITABLE
 from ..scans import ScanSources, ScanTargets
 from ..superres.request import SuperresRequest
-from .cases import Case, find_cases
+from .cases import Case, check_format, find_cases
 from .records import Record
 from .runner import BatchResult, watch_on_console, work_through
 from .work import Outcome, Watch
@@ -38,8 +37,7 @@ class VolumeOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.suffix not in FORMATS:
-            raise UsageError(f"The format must be one of {', '.join(FORMATS)}, not {self.suffix!r}.")
+        check_format(self.suffix, FORMATS)
 
 
 class Superresolving:
@@ -54,7 +52,7 @@ class Superresolving:
         self._request, self._options = request, options
 
     def outputs(self, unit: Case) -> list[Path]:
-        return [unit.name.with_name(f"{unit.name.name}.{self._options.suffix}")]
+        return [unit.result(self._options.suffix)]
 
     def do(self, unit: Case, outputs: list[Path], overwrite: bool, on_event: Callable[[Event], None] | None) -> Outcome:
         targets = ScanTargets(outputs[0])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..choices import check_choices
 from ..errors import UsageError
 from ..image import Image, Kind
 from ..models import ModelCard, find_model
@@ -34,8 +35,8 @@ class Request:
     mode: str | None = None
 
     def __post_init__(self) -> None:
-        if self.mode is not None and self.mode not in MODES:
-            raise UsageError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}.")
+        if self.mode is not None:
+            check_choices(self, {"mode": MODES})
 
     def with_modality(self, modality: str | None) -> Request:
         """The same with the modality that a file tells, unless the user gave one."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..choices import check_choices, check_outputs
 from ..errors import UsageError
 from ..image import Image, Kind
 from ..transforms.chain import Transform
@@ -59,12 +60,8 @@ class RegistrationRequest:
         object.__setattr__(self, "outputs", tuple(self.outputs))
         choices = {"kind": KINDS, "preset": PRESETS, "contrast": CONTRASTS, "start": STARTS}
         choices["regularization"] = REGULARIZATIONS
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}.")
-        unknown = [name for name in self.outputs if name not in OUTPUTS]
-        if unknown:
-            raise UsageError(f"outputs must be of {', '.join(OUTPUTS)}, not {unknown[0]!r}.")
+        check_choices(self, choices)
+        check_outputs(self.outputs, OUTPUTS)
 
     @property
     def deformable(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..json_values import all_finite
 from ..worker.events import Warned
 
 LOCAL_CORRELATION, MUTUAL_INFORMATION = "local correlation", "mutual information"
@@ -174,8 +175,8 @@ class RegistrationSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_json` reads them back."""
-        data = _without_nan(asdict(self))
-        return {**data, "similarity": _without_nan(asdict(self.similarity)), "provenance": self.provenance}
+        data = all_finite(asdict(self))
+        return {**data, "similarity": all_finite(asdict(self.similarity)), "provenance": self.provenance}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RegistrationSummary:
@@ -196,7 +197,7 @@ class RegistrationSummary:
 
 
 def _row(name: str, before: float | None, after: float, unit: str) -> dict[str, Any]:
-    return _without_nan({"Measure": name, "Before": before, "After": after, "Unit": unit})
+    return all_finite({"Measure": name, "Before": before, "After": after, "Unit": unit})
 
 
 def _change(change: Change, digits: int, unit: str = "") -> str:
@@ -204,15 +205,6 @@ def _change(change: Change, digits: int, unit: str = "") -> str:
         return "not measurable" if math.isnan(value) else f"{value:.{digits}f}{unit}"
 
     return f"{shown(change.before)} before, {shown(change.after)} after"
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN and no infinity: a figure that could not be taken is null."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(value: float | None) -> float:

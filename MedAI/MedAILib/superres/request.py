@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..choices import check_choices, check_outputs
 from ..errors import UsageError
 from ..image import Image
 from .methods import METHODS, Method
@@ -78,12 +79,8 @@ class SuperresRequest:
             "axis": AXES,
             "role": ROLES,
         }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}.")
-        unknown = [name for name in self.outputs if name not in OUTPUTS]
-        if unknown:
-            raise UsageError(f"outputs must be of {', '.join(OUTPUTS)}, not {unknown[0]!r}.")
+        check_choices(self, choices)
+        check_outputs(self.outputs, OUTPUTS)
         _check_number("thickness", self.thickness, "the slice thickness in mm, e.g. 5")
         _check_number("spacing", self.spacing, "the wanted distance of the slices in mm, e.g. 1")
         _check_number("budget", self.budget, "seconds, e.g. 60", least=0.0)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..json_values import finite
 from ..worker.events import Warned
 
 NOTICE = "Computed image, not for primary diagnosis"
@@ -153,7 +153,7 @@ class SuperresSummary:
         if self.uncertainty is not None:
             rows.append(("Uncertainty (mean half width, 90 %)", self.uncertainty.mean, ""))
             rows.append(("Uncertainty (95th percentile)", self.uncertainty.high, ""))
-        return [{"Measure": name, "Value": _finite(value), "Unit": unit} for name, value, unit in rows]
+        return [{"Measure": name, "Value": finite(value), "Unit": unit} for name, value, unit in rows]
 
     def text(self) -> str:
         """A few lines for people."""
@@ -185,7 +185,7 @@ class SuperresSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_json` reads them back."""
-        data = {key: _finite(value) for key, value in asdict(self).items()}
+        data = {key: finite(value) for key, value in asdict(self).items()}
         return {**data, "provenance": self.provenance}
 
     @classmethod
@@ -198,8 +198,3 @@ class SuperresSummary:
             values["uncertainty"] = UncertaintyFigures(**values["uncertainty"])
         values["warnings"] = tuple(Warned(**warned) for warned in values["warnings"])
         return cls(**values)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: a figure that could not be taken is null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
