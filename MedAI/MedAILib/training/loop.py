@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -36,6 +36,17 @@ def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.opti
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": kernels, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
+
+
+class Origin(Protocol):
+    """What the data settings of every recipe say."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def license(self) -> str: ...
+    @property
+    def held_out(self) -> tuple[str, ...]: ...
 
 
 class Loop(ABC):
@@ -110,10 +121,16 @@ class Loop(ABC):
         self.run()
         return self.world.first and self.clock.step >= FEWEST_STEPS
 
-    @property
-    def account(self) -> dict[str, int]:
-        """Seed, steps and seconds, for the trained network's card."""
-        return {"seed": self.settings.seed, "steps": self.clock.step, "seconds": round(self.clock.seconds)}
+    def account(self, data: Origin) -> dict[str, Any]:
+        """What the trained network's card says of the training."""
+        return {
+            "data": data.source,
+            "data_license": data.license,
+            "held_out": list(data.held_out),
+            "seed": self.settings.seed,
+            "steps": self.clock.step,
+            "seconds": round(self.clock.seconds),
+        }
 
     def fraction(self) -> float:
         """Done share of the budget, the same in all processes."""

@@ -39,11 +39,8 @@ def train_between(values: Mapping[str, Any], name: str, data: Path | None, order
                     "name": recipe.name,
                     "network": {"name": recipe.network, "arguments": dict(recipe.arguments)},
                     "training": {
-                        "data": recipe.data.source,
-                        "data_license": recipe.data.license,
-                        "held_out": list(recipe.data.held_out),
+                        **trainer.account(recipe.data),
                         "diffusion_steps": recipe.data.diffusion_steps,
-                        **trainer.account,
                         "validation": trainer.measure(1.0),
                     },
                 },

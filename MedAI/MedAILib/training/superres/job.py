@@ -47,12 +47,9 @@ def train_superres(values: Mapping[str, Any], name: str, data: Path | None, orde
                     "name": recipe.name,
                     "network": {"name": recipe.network, "arguments": dict(recipe.arguments)},
                     "training": {
-                        "data": recipe.data.source,
-                        "data_license": recipe.data.license,
+                        **trainer.account(recipe.data),
                         "trained_on": list(recipe.data.files),
-                        "held_out": list(recipe.data.held_out),
                         "command": f"medai train {recipe.name} --data SCANS --output RUN {budget}",
-                        **trainer.account,
                         **(trainer.measure(1.0) or {}),
                     },
                 },
