@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from processes import environment, processor, publish
 
 HERE = Path(__file__).resolve().parent
 ENGINES = ("MedAI", "MedAI bf16", "MONAI", "nnU-Net")
@@ -99,10 +99,8 @@ def measure(name: str, case: Case, volume: Path, labels: Path) -> Run:
     """Measure one contender in a fresh process; ``labels`` receives its result."""
     command = [sys.executable, str(HERE / "engine.py"), "--child", name, "--case", json.dumps(asdict(case))]
     command += ["--volume", str(volume), "--labels", str(labels)]
-    # As MedAI's worker does: waiting threads must not count as work.
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(HERE.parents[1] / "MedAI")}
     print(f"  {name}, {case.classes} classes …", file=sys.stderr, flush=True)
-    answer = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    answer = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, check=True, text=True)
     return Run(**json.loads(answer.stdout.splitlines()[-1]))
 
 
@@ -200,15 +198,6 @@ def versions(arguments: argparse.Namespace) -> list[str]:
         ) from error
 
 
-def processor() -> str:
-    """The processor's own name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line for line in lines if line.startswith("model name")).split(":", 1)[1].strip()
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -233,12 +222,7 @@ def main() -> None:
         case = Case(**{**json.loads(arguments.case), "shape": tuple(json.loads(arguments.case)["shape"])})
         print(json.dumps(asdict(child(arguments.child, case, arguments.volume, arguments.labels))))
         return
-    lines = []
-    for line in table(arguments):
-        lines.append(line)
-        print(line, flush=True)
-    if arguments.output:
-        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    publish(table(arguments), arguments.output)
 
 
 if __name__ == "__main__":

@@ -11,20 +11,18 @@ reading included; memory is the peak of its largest process. The scores come fro
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from processes import Cost, RunError, adopt_orphans, environment, processor, publish, run_alone
 from registration_contenders import PEERS
 from registration_pairs import SHARED, Pair, pairs
 
@@ -32,28 +30,17 @@ HERE = Path(__file__).resolve().parent
 OURS = {f"MedAI {preset}": preset for preset in ("fast", "default", "accurate")}
 METHODS = (*OURS, *PEERS)
 SCORES = ("dice", "hd95", "fold_pct", "sdlogj")
-_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of Linux's prctl
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Cost):
     """What one process took and found.
 
     Attributes:
-        cpu: user and system seconds.
-        wall: seconds.
-        peak: memory in MB (10^6 bytes).
         scores: the evaluation's values, in the order of SCORES.
     """
 
-    cpu: float
-    wall: float
-    peak: float
     scores: tuple[float, ...]
-
-
-class RunError(Exception):
-    """A method ended without a transform; the message is the last line it wrote."""
 
 
 def command(method: str, pair: Pair, field: Path, arguments: argparse.Namespace) -> list[str]:
@@ -66,11 +53,6 @@ def command(method: str, pair: Pair, field: Path, arguments: argparse.Namespace)
     return [sys.executable, "-m", "MedAILib", "register", *files, *options]
 
 
-def environment() -> dict[str, str]:
-    """As MedAI's worker has it: waiting threads must not count as work."""
-    return {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(HERE.parents[1] / "MedAI")}
-
-
 def measure(method: str, pair: Pair, folder: Path, arguments: argparse.Namespace) -> Run:
     """Run and score one method in a fresh process.
 
@@ -78,34 +60,11 @@ def measure(method: str, pair: Pair, folder: Path, arguments: argparse.Namespace
         RunError: it failed.
     """
     print(f"  {pair.name}: {method} …", file=sys.stderr, flush=True)
-    field, log = folder / "field.nii.gz", folder / "log.txt"
+    field = folder / "field.nii.gz"
     field.unlink(missing_ok=True)
-    started = time.perf_counter()
-    with log.open("w") as stream:
-        line = command(method, pair, field, arguments)
-        process = subprocess.Popen(line, env=environment(), stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
-        cpu, peak, wall = wait_for_all(process, started)
-    if process.returncode != 0 or not field.is_file():
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise RunError(lines[-1] if lines else f"ended with {process.returncode}")
+    cost = run_alone(command(method, pair, field, arguments), field, folder / "log.txt")
     found = score(pair, field)
-    return Run(cpu, wall, peak, tuple(found[name] for name in SCORES))
-
-
-def wait_for_all(process: subprocess.Popen[bytes], started: float) -> tuple[float, float, float]:
-    """Wait for the process and all that it left behind: CPU seconds, peak MB, wall seconds until its own end."""
-    cpu = peak = wall = 0.0
-    while True:
-        try:
-            pid, status, usage = os.wait4(-1, 0)
-        except ChildProcessError:
-            return cpu, peak, wall
-        if pid == process.pid:
-            wall = time.perf_counter() - started
-            process.returncode = os.waitstatus_to_exitcode(status)
-        cpu += usage.ru_utime + usage.ru_stime
-        # Linux counts in KiB, macOS in bytes.
-        peak = max(peak, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6)
+    return Run(**vars(cost), scores=tuple(found[name] for name in SCORES))
 
 
 def score(pair: Pair, field: Path | None) -> dict[str, float]:
@@ -178,21 +137,6 @@ def table(arguments: argparse.Namespace, folder: Path) -> Iterator[str]:
     yield from ["", *notes] if notes else []
 
 
-def processor() -> str:
-    """The processor's own name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line for line in lines if line.startswith("model name")).split(":", 1)[1].strip()
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def adopt_orphans() -> None:
-    """Make what a method leaves behind a child of this process, so that its time counts as well (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-
-
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -211,13 +155,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the report here too")
     arguments = parser.parse_args()
     adopt_orphans()
-    lines = []
     with tempfile.TemporaryDirectory() as folder:
-        for line in table(arguments, Path(folder)):
-            lines.append(line)
-            print(line, flush=True)
-    if arguments.output:
-        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        publish(table(arguments, Path(folder)), arguments.output)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from registration import RunError, adopt_orphans, environment, processor, wait_for_all
+from processes import Cost, RunError, adopt_orphans, processor, publish, run_alone
 from superres_cases import CASES, Case
 
 HERE = Path(__file__).resolve().parent
@@ -33,19 +32,13 @@ UNCERTAINTY = "uncertainty.nii.gz"
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Cost):
     """What one process took and found.
 
     Attributes:
-        cpu: user and system seconds.
-        wall: seconds.
-        peak: memory in MB (10^6 bytes).
         scores: of the evaluation, by name.
     """
 
-    cpu: float
-    wall: float
-    peak: float
     scores: dict[str, float]
 
 
@@ -67,19 +60,12 @@ def measure(method: str, name: str, folder: Path, device: str) -> Run:
         RunError: it failed.
     """
     print(f"  {name}: {method} …", file=sys.stderr, flush=True)
-    result, told, log = folder / "result.nii.gz", folder / UNCERTAINTY, folder / "log.txt"
+    result, told = folder / "result.nii.gz", folder / UNCERTAINTY
     for file in (result, told):
         file.unlink(missing_ok=True)
-    started = time.perf_counter()
-    with log.open("w") as stream:
-        line = command(method, CASES[name], folder, device)
-        process = subprocess.Popen(line, env=environment(), stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
-        cpu, peak, wall = wait_for_all(process, started)
-    if process.returncode != 0 or not result.is_file():
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise RunError(lines[-1] if lines else f"ended with {process.returncode}")
+    cost = run_alone(command(method, CASES[name], folder, device), result, folder / "log.txt")
     files = [str(file) for file in (result, told) if file.is_file()]
-    return Run(cpu, wall, peak, case_script("score", name, str(folder), *files))
+    return Run(**vars(cost), scores=case_script("score", name, str(folder), *files))
 
 
 def case_script(what: str, *rest: str) -> dict[str, float]:
@@ -138,12 +124,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the report here too")
     arguments = parser.parse_args()
     adopt_orphans()
-    lines = []
-    for line in table(arguments.cases, arguments.methods, arguments.device):
-        lines.append(line)
-        print(line, flush=True)
-    if arguments.output:
-        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    publish(table(arguments.cases, arguments.methods, arguments.device), arguments.output)
 
 
 if __name__ == "__main__":

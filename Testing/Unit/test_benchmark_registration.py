@@ -67,12 +67,12 @@ def test_time_of_a_process_that_was_left_behind_counts(tmp_path):
     script = f"""
 import subprocess, sys, time
 sys.path.insert(0, {str(BENCHMARKS)!r})
-import registration
-registration.adopt_orphans()
+import processes
+processes.adopt_orphans()
 busy = "import time\\nwhile time.process_time() < 0.5: pass"
 leave = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {{busy!r}}])"
 process = subprocess.Popen([sys.executable, "-c", leave])
-cpu, peak, wall = registration.wait_for_all(process, time.perf_counter())
+cpu, peak, wall = processes.wait_for_all(process, time.perf_counter())
 print(process.returncode, cpu >= 0.5, peak > 1)
 """
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
