@@ -1,4 +1,4 @@
-"""A small volume with thick slices, and made-up results of making it finer, for the tests of the Slicer side."""
+"""A small volume with thick slices, and made-up results of making it finer, for tests without a network."""
 
 from __future__ import annotations
 

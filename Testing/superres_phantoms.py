@@ -15,7 +15,6 @@ from MedAILib.superres.acquisition import Acquisition
 from MedAILib.superres.operators import forward, matrix_of
 from MedAILib.superres.request import Scan, Scans, Superresolution, SuperresRequest, read_answer
 from MedAILib.superres.stack import Line, Stack
-from MedAILib.superres.summary import SuperresSummary, UncertaintyFigures
 
 CENTER = np.array([3.0, -2.0, 5.0])
 """Of the phantom's ball, RAS mm."""
@@ -87,38 +86,6 @@ def center_of(image: Image) -> np.ndarray:
     k, j, i = np.indices(image.shape)
     voxel = np.array([(weights * axis).sum() for axis in (i, j, k)]) / weights.sum()
     return image.affine[:3, :3] @ voxel + image.affine[:3, 3]
-
-
-def account(**facts: Any) -> SuperresSummary:
-    """A summary with every figure; ``facts`` replace some of them."""
-    usual: dict[str, Any] = {
-        "image": "thick",
-        "method": "sr4zct",
-        "asked": "auto",
-        "title": "Learned from the scan itself",
-        "device": "cpu",
-        "axis": "k",
-        "direction": "inferior-superior",
-        "thickness": 4.0,
-        "increment": 4.0,
-        "thickness_source": "dicom",
-        "profile": "gaussian",
-        "profile_source": "assumed",
-        "shape_before": (12, 32, 32),
-        "shape_after": (32, 32, 32),
-        "spacing_before": (4.0, 1.5, 1.5),
-        "spacing_after": (1.5, 1.5, 1.5),
-        "others": ("second",),
-        "learned": True,
-        "consistency_db": 66.1,
-        "cubic_consistency_db": 38.2,
-        "residual": 1.5,
-        "change": 20.0,
-        "uncertainty": UncertaintyFigures(10.0, 9.0, 25.0),
-        "notes": ("Held-out slices: better than deconvolution.",),
-        "timings": {"Checking": 1.0, "Learning from the scan": 45.0},
-    }
-    return SuperresSummary(**{**usual, **facts})
 
 
 @dataclass

@@ -233,14 +233,20 @@ def test_a_closed_form_costs_neither_torch_nor_scipy() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_a_second_contrast_that_lies_elsewhere_is_told_or_brought_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def problems_of(method: str, monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
+    """Receives the problems that the method would have solved."""
     seen: list[Problem] = []
 
-    def guided(problem: Problem, *more: object) -> Solution:
+    def noted(problem: Problem, *more: object) -> Solution:
         seen.append(problem)
-        return Solution(np.zeros(problem.target.shape, np.float32), None, (), "dmdip")
+        return Solution(np.zeros(problem.target.shape, np.float32), None, (), method)
 
-    monkeypatch.setattr("MedAILib.superres.dmdip.solve", guided)
+    monkeypatch.setattr(f"MedAILib.superres.{method}.solve", noted)
+    return seen
+
+
+def test_a_second_contrast_that_lies_elsewhere_is_told_or_brought_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = problems_of("dmdip", monkeypatch)
     main, sharp = thick_ball(), thick_ball(increment=1.5, thickness=1.5, count=32)
     affine = sharp.affine.copy()
     affine[0, 3] += 5.0
@@ -255,13 +261,7 @@ def test_a_second_contrast_that_lies_elsewhere_is_told_or_brought_there(monkeypa
 
 
 def test_a_stack_far_away_is_brought_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Problem] = []
-
-    def noted(problem: Problem, *more: object) -> Solution:
-        seen.append(problem)
-        return Solution(np.zeros(problem.target.shape, np.float32), None, (), "orthogonal")
-
-    monkeypatch.setattr("MedAILib.superres.orthogonal.solve", noted)
+    seen = problems_of("orthogonal", monkeypatch)
     main, sharp = thick_ball(), thick_ball(increment=1.5, thickness=1.5, count=32)
     affine = sharp.affine.copy()
     affine[0, 3] += 300.0

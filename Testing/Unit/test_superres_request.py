@@ -23,7 +23,8 @@ from MedAILib.superres.request import (
 )
 from MedAILib.superres.summary import NOTICE, SuperresSummary
 from MedAILib.superres.target import Target
-from superres_phantoms import account, thick_ball
+from superres_answers import summary as account
+from superres_phantoms import thick_ball
 
 THICK = thick_ball(dtype=np.int16)
 OTHER = Image(THICK.array, THICK.affine, "other")
