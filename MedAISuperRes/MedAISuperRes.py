@@ -91,7 +91,7 @@ class MedAISuperResWidget(ResultWidget):
         self._panel.show_result(table, self._baseline())
 
     def _apply(self) -> None:
-        # Without the packages: which ones are needed depends on the run.
+        # Which packages are needed depends on the run; its start sees to them.
         if self._mayReplace():
             self._start(self.logic.createRun(self._parameterNode))
 

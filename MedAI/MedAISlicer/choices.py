@@ -1,4 +1,4 @@
-"""Ties a combo box whose items come and go (models, devices) to a text parameter."""
+"""Ties widgets to parameters that Slicer's own connectors do not know; here combo boxes whose items come and go."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from typing import Any
 from slicer.parameterNodeWrapper import GuiConnector
 
 
-class ItemDataConnector(GuiConnector):
-    """The parameter holds the data of the current item.
-
-    A value that no item has, e.g. of a model that this computer lacks, gets an item of its own, so that a scene from
-    elsewhere keeps what it says.
-    """
+class NamedConnector(GuiConnector):
+    """Never made by data type: the panel names its widgets itself."""
 
     def __init__(self, widget: Any) -> None:
         super().__init__()
@@ -25,16 +21,24 @@ class ItemDataConnector(GuiConnector):
 
     @staticmethod
     def create(widget: Any, datatype: Any) -> None:
-        """Never made by data type: the panel names its widgets itself."""
+        """Never made by data type."""
+
+    def widget(self) -> Any:
+        return self._widget
+
+
+class ItemDataConnector(NamedConnector):
+    """The parameter holds the data of the current item of a combo box, e.g. of models or devices.
+
+    A value that no item has, e.g. of a model that this computer lacks, gets an item of its own, so that a scene from
+    elsewhere keeps what it says.
+    """
 
     def _connect(self) -> None:
         self._widget.currentIndexChanged.connect(self.changed)
 
     def _disconnect(self) -> None:
         self._widget.currentIndexChanged.disconnect(self.changed)
-
-    def widget(self) -> Any:
-        return self._widget
 
     def read(self) -> str:
         return self._widget.currentData or ""

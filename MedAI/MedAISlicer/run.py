@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
-from MedAILib.errors import Cancelled, MedAIError
+from MedAILib.errors import Cancelled, ContentError, GeometryError, MedAIError
 from MedAILib.progress import Step
 from MedAILib.worker.events import Failed, Finished, Warned
 
@@ -49,6 +49,22 @@ class Run(Protocol):
 
     def write(self, results: Sequence[Finished | None]) -> Any:
         """Bring the results into the scene; a skipped job has None."""
+
+
+class FrameRun:
+    """Base of the runs with one job per frame of a sequence.
+
+    Attributes:
+        name: for the log.
+        count: number of frames.
+    """
+
+    name: str
+    count: int
+
+    def skippable(self, index: int, error: MedAIError) -> bool:
+        """One bad frame does not spoil a sequence."""
+        return self.count > 1 and isinstance(error, (ContentError, GeometryError))
 
 
 class Timer(Protocol):

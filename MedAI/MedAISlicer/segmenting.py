@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from MedAILib.errors import ContentError, GeometryError, MedAIError
 from MedAILib.image import Image
 from MedAILib.pipeline.request import TASK, Request, read_answer
 from MedAILib.summary import Segmentation, Summary
@@ -14,7 +13,7 @@ from MedAILib.worker import client
 from MedAILib.worker.events import Finished
 
 from . import mrml, results, tables
-from .run import Job
+from .run import FrameRun, Job
 from .sequence_results import write_sequence
 from .sequences import frame_count, is_sequence
 
@@ -38,7 +37,7 @@ class Result:
     of_sequence: bool
 
 
-class SegmentationRun:
+class SegmentationRun(FrameRun):
     """A :class:`MedAISlicer.run.Run`.
 
     Args:
@@ -76,10 +75,6 @@ class SegmentationRun:
         # Only the place is kept: a long sequence would fill the memory.
         self._places[index] = mrml.without_voxels(image)
         return client.shared_worker(self._device).submit(TASK, *self.request.message(image))
-
-    def skippable(self, index: int, error: MedAIError) -> bool:
-        """One bad frame does not spoil a sequence."""
-        return self.count > 1 and isinstance(error, (ContentError, GeometryError))
 
     def write(self, finished: Sequence[Finished | None]) -> Result:
         """Bring everything into the scene; nothing is left of it if that fails."""

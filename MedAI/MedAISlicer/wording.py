@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
@@ -84,18 +84,23 @@ def with_warnings(text: str, warnings: Iterable[tuple[str, str]]) -> str:
     return "\n".join([text, *lines] if text else lines)
 
 
+def ended_line(summaries: Sequence[Any], single: str, **values: object) -> str:
+    """How fast a run of any module was, and where.
+
+    Args:
+        summaries: one per frame, at least one.
+        single: what to say of a single frame, with places for ``time``, ``device`` and the further values.
+        values: for these places.
+    """
+    line = single if len(summaries) == 1 else _("Done: {frames} frames in {time} on {device}.")
+    time = duration(sum(summary.seconds for summary in summaries))
+    return line.format(frames=len(summaries), time=time, device=summaries[-1].device, **values)
+
+
 def done_line(summaries: Sequence[Summary]) -> str:
     """How much was found, how fast and where."""
-    last = summaries[-1]
-    values = {
-        "count": len(last.found),
-        "time": duration(sum(summary.seconds for summary in summaries)),
-        "device": last.device,
-        "frames": len(summaries),
-    }
-    if len(summaries) > 1:
-        return _("Done: {frames} frames in {time} on {device}.").format(**values)
-    return _("Done: {count} structures in {time} on {device}.").format(**values)
+    single = _("Done: {count} structures in {time} on {device}.")
+    return ended_line(summaries, single, count=len(summaries[-1].found))
 
 
 def result_text(summaries: Sequence[Summary]) -> str:

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from MedAILib.errors import MedAIError
 from MedAILib.registration.request import RegistrationRequest
 
+from ..readable import why_no_image
 from ..targets import Target
 from .inputs import Inputs, Segment
 from .outputs import Outputs
@@ -69,12 +70,9 @@ def why_not_ready(parameters: RegistrationParameterNode) -> str:
     if parameters.movingVolume is None:
         return _("Choose the moving volume: the one that is brought onto the fixed volume.")
     for node in (parameters.fixedVolume, parameters.movingVolume):
-        if node.IsA("vtkMRMLSequenceNode"):
-            first = node.GetNthDataNode(0) if node.GetNumberOfDataNodes() else None
-            if first is None or not first.IsA("vtkMRMLScalarVolumeNode"):
-                return _("The sequence {name} holds no volumes. Choose another one.").format(name=node.GetName())
-        elif node.GetImageData() is None:
-            return _("The volume {name} holds no image. Choose another one.").format(name=node.GetName())
+        reason = why_no_image(node)
+        if reason:
+            return reason
     try:
         inputs = inputs_of(parameters)
         inputs.check()

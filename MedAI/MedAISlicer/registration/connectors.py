@@ -4,31 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from slicer.parameterNodeWrapper import GuiConnector
+from ..choices import NamedConnector
 
 Node = Any
 
 
-class _Connector(GuiConnector):
-    """Named by the panel, never made by data type."""
-
-    def __init__(self, widget: Any) -> None:
-        super().__init__()
-        self._widget = widget
-
-    @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:
-        return False
-
-    @staticmethod
-    def create(widget: Any, datatype: Any) -> None:
-        """Never made by data type."""
-
-    def widget(self) -> Any:
-        return self._widget
-
-
-class CheckedNodes(_Connector):
+class CheckedNodes(NamedConnector):
     """The parameter holds the nodes that are checked in a qMRMLCheckableNodeComboBox."""
 
     def _connect(self) -> None:
@@ -51,7 +32,7 @@ class CheckedNodes(_Connector):
                 self._widget.check(node)
 
 
-class ChosenSegmentation(_Connector):
+class ChosenSegmentation(NamedConnector):
     """The parameter holds the segmentation that is chosen in a qMRMLSegmentSelectorWidget."""
 
     def _connect(self) -> None:
@@ -68,7 +49,7 @@ class ChosenSegmentation(_Connector):
             self._widget.setCurrentNode(value)
 
 
-class ChosenSegment(_Connector):
+class ChosenSegment(NamedConnector):
     """The parameter holds the ID of the segment that is chosen in a qMRMLSegmentSelectorWidget."""
 
     def _connect(self) -> None:

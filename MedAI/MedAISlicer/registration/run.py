@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from MedAILib.errors import ContentError, GeometryError, MedAIError
 from MedAILib.registration.request import TASK, Pair, Registration, RegistrationRequest, read_answer
 from MedAILib.worker import client
 from MedAILib.worker.events import Finished
 from MedAILib.worker.job import Job
 
 from .. import mrml
+from ..run import FrameRun
 from . import results
 from .inputs import Inputs, title
 from .outputs import Outputs
@@ -23,7 +23,7 @@ from .placing import follow
 Node = Any
 
 
-class RegistrationRun:
+class RegistrationRun(FrameRun):
     """A :class:`MedAISlicer.run.Run`.
 
     Args:
@@ -55,10 +55,6 @@ class RegistrationRun:
         # Only the places are kept: a long sequence would fill the memory.
         self._pairs[index] = Pair(mrml.without_voxels(pair.fixed), mrml.without_voxels(pair.moving))
         return client.shared_worker(self._device).submit(TASK, *self.request.message(pair))
-
-    def skippable(self, index: int, error: MedAIError) -> bool:
-        """One bad frame does not spoil a sequence."""
-        return self.count > 1 and isinstance(error, (ContentError, GeometryError))
 
     def write(self, finished: Sequence[Finished | None]) -> results.Result:
         """Bring everything into the scene; nothing is left of it if that fails."""

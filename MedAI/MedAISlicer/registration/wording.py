@@ -9,24 +9,16 @@ from slicer.i18n import tr as _
 
 from MedAILib.registration.summary import Change, RegistrationSummary
 
-from ..wording import duration, with_warnings
+from ..wording import ended_line, with_warnings
 
 Summaries = Sequence[RegistrationSummary | None]
 
 
 def done_line(summaries: Sequence[RegistrationSummary]) -> str:
     """How it went, how fast and where."""
-    last = summaries[-1]
-    values = {
-        "time": duration(sum(summary.seconds for summary in summaries)),
-        "device": last.device,
-        "frames": len(summaries),
-    }
-    if len(summaries) > 1:
-        return _("Done: {frames} frames in {time} on {device}.").format(**values)
-    if last.kept_start:
-        return _("The start was kept, after {time} on {device}.").format(**values)
-    return _("Done in {time} on {device}.").format(**values)
+    if summaries[-1].kept_start:
+        return ended_line(summaries, _("The start was kept, after {time} on {device}."))
+    return ended_line(summaries, _("Done in {time} on {device}."))
 
 
 def result_text(summaries: Summaries) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
 
@@ -11,6 +11,7 @@ from MedAILib.pipeline.superres_grid import wanted_step
 from MedAILib.superres.checks import axis_of, check_gain
 from MedAILib.superres.request import SuperresRequest, method_of
 
+from ..readable import why_no_image
 from ..targets import Target
 from .inputs import Inputs
 from .outputs import Outputs
@@ -65,7 +66,7 @@ def request_of(parameters: SuperresParameterNode) -> SuperresRequest:
 def found_of(parameters: SuperresParameterNode) -> Found | None:
     """What is known of the chosen volume's slices; None where there is no volume that can be read."""
     volume = parameters.inputVolume
-    if volume is None or _no_image(volume):
+    if volume is None or why_no_image(volume):
         return None
     try:
         return found_in(scan_of(volume, 0 if volume.IsA("vtkMRMLSequenceNode") else None))
@@ -80,7 +81,7 @@ def why_not_ready(parameters: SuperresParameterNode) -> str:
         return _("Choose the input volume: the one with thick slices.")
     inputs = inputs_of(parameters)
     for node in inputs.nodes():
-        reason = _no_image(node)
+        reason = why_no_image(node)
         if reason:
             return reason
     try:
@@ -94,15 +95,4 @@ def why_not_ready(parameters: SuperresParameterNode) -> str:
         check_gain(image, axis, known, wanted_step(image, axis, request, scans.like))
     except MedAIError as error:
         return str(error)
-    return ""
-
-
-def _no_image(node: Any) -> str:
-    """Why a node gives no image; empty if it does."""
-    if node.IsA("vtkMRMLSequenceNode"):
-        first = node.GetNthDataNode(0) if node.GetNumberOfDataNodes() else None
-        if first is None or not first.IsA("vtkMRMLScalarVolumeNode"):
-            return _("The sequence {name} holds no volumes. Choose another one.").format(name=node.GetName())
-    elif node.GetImageData() is None:
-        return _("The volume {name} holds no image. Choose another one.").format(name=node.GetName())
     return ""

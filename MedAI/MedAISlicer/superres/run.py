@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from MedAILib.errors import ContentError, GeometryError, MedAIError
 from MedAILib.image import Image
 from MedAILib.superres.request import OUTPUTS, TASK, Superresolution, SuperresRequest, method_of, read_answer
 from MedAILib.worker import client
@@ -14,6 +13,7 @@ from MedAILib.worker.events import Finished
 from MedAILib.worker.job import Job
 
 from .. import mrml
+from ..run import FrameRun
 from . import results
 from .inputs import Inputs
 from .outputs import Outputs
@@ -22,7 +22,7 @@ from .slices import at_place_of
 Node = Any
 
 
-class SuperresRun:
+class SuperresRun(FrameRun):
     """A :class:`MedAISlicer.run.Run`.
 
     Args:
@@ -70,10 +70,6 @@ class SuperresRun:
         # Only the places are kept: a long sequence would fill the memory.
         self._places[index] = mrml.without_voxels(scans.main.image)
         return client.shared_worker(self.device).submit(TASK, *self.request.message(scans))
-
-    def skippable(self, index: int, error: MedAIError) -> bool:
-        """One bad frame does not spoil a sequence."""
-        return self.count > 1 and isinstance(error, (ContentError, GeometryError))
 
     def write(self, finished: Sequence[Finished | None]) -> results.Result:
         """Bring everything into the scene; nothing is left of it if that fails."""

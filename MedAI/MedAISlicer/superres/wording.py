@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 from MedAILib.superres.methods import Method
 from MedAILib.superres.summary import NOTICE, SuperresSummary
 
-from ..wording import duration, with_warnings
+from ..wording import duration, ended_line, with_warnings
 from .parameters import Baseline
 from .slices import Found
 
@@ -77,17 +77,9 @@ def method_text(method: Method, automatic: bool, seconds: float | None, frames: 
 
 def done_line(summaries: Sequence[SuperresSummary]) -> str:
     """How it went, how fast and where."""
-    last = summaries[-1]
-    values = {
-        "time": duration(sum(summary.seconds for summary in summaries)),
-        "device": last.device,
-        "frames": len(summaries),
-    }
-    if len(summaries) > 1:
-        return _("Done: {frames} frames in {time} on {device}.").format(**values)
-    if last.concluded:
-        return _("Finished early, after {time} on {device}.").format(**values)
-    return _("Done in {time} on {device}.").format(**values)
+    if summaries[-1].concluded:
+        return ended_line(summaries, _("Finished early, after {time} on {device}."))
+    return ended_line(summaries, _("Done in {time} on {device}."))
 
 
 def result_text(summaries: Summaries) -> str:
