@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,40 +13,22 @@ from MedAILib.registration.request import answer, read_message
 from MedAILib.worker.events import Finished
 from MedAISlicer import console, mrml
 from MRML.nodes import add_transform, rotation
+from MRML.worker import Worker, shared_worker
 from registration_samples import ball, middle_of, result, shift
 
 AFFINE = np.diag([1.0, 1.0, 1.2, 1.0])
 
 
-class Worker:
-    """Finds a shift of 1 mm per job so far; ``bad`` jobs fail."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-        self.bad: set[int] = set()
-
-    def __call__(self, device: str) -> Worker:
-        return self
-
-    def submit(self, task: str, parameters: Any, arrays: Any) -> Any:
-        self.messages.append((task, parameters, arrays))
-        return SimpleNamespace(wait=self.wait)
-
-    def wait(self, on_event: Any) -> Finished:
-        if len(self.messages) in self.bad:
-            raise ContentError("This frame is constant.")
-        pair, request = read_message(*self.messages[-1][1:])
-        done = result(shift(len(self.messages), 0, 0), pair.fixed, pair.moving, request.outputs, kind=request.kind)
-        return Finished(*answer(done))
-
-
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
-    import MedAILib.worker.client
+    """Finds a shift of 1 mm per job so far."""
 
-    fresh = Worker()
-    monkeypatch.setattr(MedAILib.worker.client, "shared_worker", fresh)
-    return fresh
+    def found(number: int, parameters: Any, arrays: Any) -> Finished:
+        pair, request = read_message(parameters, arrays)
+        done = result(shift(number, 0, 0), pair.fixed, pair.moving, request.outputs, kind=request.kind)
+        return Finished(*answer(done))
+
+    return shared_worker(monkeypatch, found)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,36 +11,13 @@ from MedAILib.errors import ContentError, UsageError
 from MedAILib.superres.request import answer, read_message
 from MedAILib.worker.events import Finished
 from MedAISlicer import mrml
+from MRML.worker import Worker, shared_worker
 from superres_answers import SHAPE, result, thick
-
-
-class Worker:
-    """Answers every job; ``bad`` jobs fail."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-        self.bad: set[int] = set()
-
-    def __call__(self, device: str) -> Worker:
-        return self
-
-    def submit(self, task: str, parameters: Any, arrays: Any) -> Any:
-        self.messages.append((task, parameters, arrays))
-        return SimpleNamespace(wait=self.wait)
-
-    def wait(self, on_event: Any) -> Finished:
-        if len(self.messages) in self.bad:
-            raise ContentError("This frame is constant.")
-        return Finished(*answer(result(*read_message(*self.messages[-1][1:]))))
 
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
-    import MedAILib.worker.client
-
-    fresh = Worker()
-    monkeypatch.setattr(MedAILib.worker.client, "shared_worker", fresh)
-    return fresh
+    return shared_worker(monkeypatch, lambda _number, *message: Finished(*answer(result(*read_message(*message)))))
 
 
 def add(scene: Any, name: str = "Head") -> Any:
