@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from MedAILib.errors import Cancelled
 from MedAILib.image import Image, Kind
 from MedAILib.registration.linear import register_linear
+from MedAILib.registration.linear_grids import prepare
 from MedAILib.registration.linear_landmarks import fit_points
 from MedAILib.registration.linear_plane import plane_of
-from MedAILib.registration.linear_search import Search
+from MedAILib.registration.linear_search import Search, mean_of
 
 
 def subject(shape=(44, 52, 48)):
@@ -75,6 +77,37 @@ def test_a_rough_run_leaves_out_the_finest_grid_and_still_arrives(shape, monkeyp
         result = register_linear(fixed, moved(fixed, truth), "affine", rough=rough)
         assert worst_mm(result.matrix, truth, fixed) < 8.0
     assert counts[0] == max(2, counts[1] - 1)
+
+
+@pytest.mark.parametrize("kind", ["rigid", "similarity", "affine"])
+def test_a_mean_of_transforms_is_of_their_kind(kind):
+    scales = (1.0, 1.0) if kind == "rigid" else (0.9, 1.1)
+    center = np.array([30.0, -20.0, 10.0])
+    poses = [pose((0.0, 0.0, turn), scale=scale) for turn, scale in zip((-8.0, 8.0), scales, strict=True)]
+    if kind == "affine":
+        poses[0][0, 1], poses[1][0, 1] = 0.3, -0.1
+    mean = mean_of(np.stack(poses), kind, center, False)
+    wanted = np.mean([each[:3, :3] @ center + each[:3, 3] for each in poses], axis=0)
+    assert np.allclose(mean[:3, :3] @ center + mean[:3, 3], wanted)
+    if kind == "affine":
+        assert np.allclose(mean, np.mean(poses, axis=0))
+    else:
+        gram = mean[:3, :3].T @ mean[:3, :3]
+        assert np.allclose(gram, np.eye(3) * gram[0, 0])
+        assert gram[0, 0] == pytest.approx(1.0, abs=1e-9 if kind == "rigid" else 0.03)
+
+
+def test_of_equal_candidates_the_middle_is_taken_but_not_that_of_places_far_apart(monkeypatch):
+    from types import SimpleNamespace
+
+    fixed = prepare(subject(), None, torch.device("cpu"))
+    search = Search(fixed, fixed, "same")
+    sides = np.stack([pose(shift=(9.0, 0.0, 0.0)), pose(shift=(-9.0, 0.0, 0.0)), pose(shift=(0.0, 90.0, 0.0))])
+    monkeypatch.setattr(search, "scores", lambda level, poses: np.array([0.5, 0.505, 0.9]))
+    valley = SimpleNamespace(losses=lambda poses: np.abs(poses[:, 0, 3]))
+    assert np.allclose(search._settled(valley, sides, "rigid")[0], np.eye(4))
+    hill = SimpleNamespace(losses=lambda poses: -np.abs(poses[:, 0, 3]))
+    assert np.allclose(search._settled(hill, sides, "rigid")[0], sides[0])
 
 
 def test_another_contrast_is_found_by_mutual_information():

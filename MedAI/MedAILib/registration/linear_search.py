@@ -18,7 +18,7 @@ from .linear_grids import Grid, box_of, factors_for, factors_to
 from .linear_levels import Frame, Level
 from .linear_similarity import Correlation, LocalCorrelation, MutualInformation, Similarity
 from .linear_solver import Kind, refine
-from .linear_starts import around, body_of, candidates
+from .linear_starts import around, body_of, candidates, nearest_rotation, placed, sized
 
 Contrast = Literal["same", "different"]
 
@@ -28,6 +28,8 @@ _SHARPER = 0.7
 """Moving voxels per fixed voxel: the moving volume is read between its voxels, which blurs it."""
 _NEAR = 0.07
 """Candidates that move the subject by less than this part of its radius from each other count as one."""
+_EQUAL = 0.01
+"""Candidates whose scores differ by less are equally likely."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,23 @@ class Search:
             if number == 0 and len(plan) > 1:
                 # The coarse grid may mislead, so the next one sees the candidates as they were, too.
                 poses = np.concatenate([poses, chosen])
+            else:
+                poses = self._settled(level, poses, kind)
             self._finest = level
-        assert self._finest is not None
-        best = int(self.scores(self._finest, poses).argmin())
         progress(1.0)
-        return poses[best]
+        return poses[0]
+
+    def _settled(self, level: Level, poses: np.ndarray, kind: Kind) -> np.ndarray:
+        """The best candidate (1, 4, 4), or the mean of those that are nearly as good where that is more alike.
+
+        Breathing, say, leaves a flat valley of nearly equal transforms; its middle is a safer guess than one end.
+        """
+        scores = self.scores(level, poses)
+        best = poses[int(scores.argmin())]
+        # Relative to the best, as a start may be sheared, and all steps from it rigid.
+        steps = np.linalg.inv(best) @ poses[scores < scores.min() + _EQUAL]
+        choice = np.stack([best, best @ mean_of(steps, kind, self.frame.center, self.flat)])
+        return choice[[int(level.losses(choice).argmin())]]
 
     def losses(self, transforms: np.ndarray) -> np.ndarray:
         """The losses (b,) of transforms on the grid that :meth:`run` ended with."""
@@ -165,6 +179,23 @@ class Search:
                 if len(kept) == count:
                     break
         return kept
+
+
+def mean_of(steps: np.ndarray, kind: Kind, center: np.ndarray, flat: bool) -> np.ndarray:
+    """The mean (4, 4) of transforms (n, 4, 4) that lie near each other, of their kind again.
+
+    Args:
+        steps: all of the kind.
+        kind: rigid ones have a rigid mean, similarities a similarity.
+        center: (3,) the point that goes where it goes in the mean.
+        flat: see :class:`Search`.
+    """
+    mean = steps.mean(0)
+    if kind == "affine":
+        return mean
+    scale = 1.0 if kind == "rigid" else _size(mean, flat)
+    linear = sized(nearest_rotation(mean[:3, :3]), scale, flat)
+    return placed(linear, center, mean[:3, :3] @ center + mean[:3, 3])
 
 
 def _size(transform: np.ndarray, flat: bool) -> float:
