@@ -11,7 +11,7 @@ from ..pairs import PairSources, PairTargets
 from ..registration.request import CONTRASTS, KINDS, PRESETS, REGULARIZATIONS, STARTS, RegistrationRequest
 from .asking import may_replace
 from .batch import tell_batch
-from .result import shows_progress, tell_result
+from .result import add_options, shows_progress, tell_result
 
 _OF_ONE_PAIR = (
     "fixed",
@@ -64,8 +64,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--overwrite", action="store_true", help="replace existing files; do all pairs of a table again"
     )
-    command.add_argument("--json", action="store_true", help="print the result as JSON")
-    command.add_argument("--quiet", action="store_true", help="print neither progress nor result")
+    add_options(command)
     command.set_defaults(run=run)
 
 

@@ -17,6 +17,12 @@ class Account(Protocol):
     def to_json(self) -> dict[str, Any]: ...
 
 
+def add_options(command: argparse.ArgumentParser) -> None:
+    """The options that say how."""
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    command.add_argument("--quiet", action="store_true", help="print neither progress nor result")
+
+
 def shows_progress(options: argparse.Namespace) -> bool:
     """Whether somebody looks who wants to see progress."""
     return not options.quiet and not options.json and sys.stderr.isatty()

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..pipeline.request import MODES, Request
 from .asking import may_replace
 from .batch import tell_batch
-from .result import shows_progress, tell_result
+from .result import add_options, shows_progress, tell_result
 from .target import check_folder, is_one_file
 
 
@@ -39,8 +39,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--overwrite", action="store_true", help="replace existing files; do all cases of a folder again"
     )
-    command.add_argument("--json", action="store_true", help="print the result as JSON")
-    command.add_argument("--quiet", action="store_true", help="print neither progress nor result")
+    add_options(command)
     command.set_defaults(run=run)
 
 

@@ -12,7 +12,7 @@ from ..superres.methods import METHODS
 from ..superres.request import AXES, PROFILE_CHOICES, QUALITIES, ROLES, SuperresRequest
 from .asking import may_replace
 from .batch import tell_batch
-from .result import shows_progress, tell_result
+from .result import add_options, shows_progress, tell_result
 from .target import check_folder, is_one_file
 
 _OF_ONE_SCAN = ("second", "like", "uncertainty", "residual")
@@ -40,8 +40,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--overwrite", action="store_true", help="replace existing files; do all cases of a folder again"
     )
-    command.add_argument("--json", action="store_true", help="print the result as JSON")
-    command.add_argument("--quiet", action="store_true", help="print neither progress nor result")
+    add_options(command)
     command.set_defaults(run=run)
 
 
