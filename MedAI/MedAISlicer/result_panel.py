@@ -23,15 +23,22 @@ class ResultPanel(RunPanel):
         purpose: what Apply does.
         table: the widget that shows a result's table.
         attribute: only the tables of this module's results have it.
-        buttons: view to its button.
+        buttons: view to its button, besides those views that all modules have.
     """
 
     def __init__(
         self, ui: Any, sections: Sequence[Any], purpose: str, table: Any, attribute: str, buttons: Mapping[View, Any]
     ) -> None:
         super().__init__(ui, sections, purpose)
-        self._table, self.buttons = table, buttons
-        self._tips = {view: button.toolTip for view, button in buttons.items()}
+        self._table = table
+        self.buttons = {
+            View.FADE: ui.fadeButton,
+            View.CHECKERBOARD: ui.checkerboardButton,
+            View.FLICKER: ui.flickerButton,
+            View.DIFFERENCE: ui.differenceButton,
+            **buttons,
+        }
+        self._tips = {view: button.toolTip for view, button in self.buttons.items()}
         ui.resultSelector.addAttribute("vtkMRMLTableNode", attribute)
         self.show_view(None)
         self.show_result(None)

@@ -30,14 +30,7 @@ class RegistrationPanel(ResultPanel):
             ui.outputsCollapsibleButton,
             ui.advancedCollapsibleButton,
         )
-        buttons = {
-            View.FADE: ui.fadeButton,
-            View.CHECKERBOARD: ui.checkerboardButton,
-            View.FLICKER: ui.flickerButton,
-            View.DIFFERENCE: ui.differenceButton,
-            View.GRID: ui.gridButton,
-            View.JACOBIAN: ui.jacobianButton,
-        }
+        buttons = {View.GRID: ui.gridButton, View.JACOBIAN: ui.jacobianButton}
         purpose = _("Register the moving volume to the fixed one.")
         super().__init__(ui, sections, purpose, ui.qualityTable, quality.SUMMARIES, buttons)
 

@@ -38,14 +38,7 @@ class SuperresPanel(ResultPanel):
             ui.outputsCollapsibleButton,
             ui.advancedCollapsibleButton,
         )
-        buttons = {
-            View.FADE: ui.fadeButton,
-            View.CHECKERBOARD: ui.checkerboardButton,
-            View.FLICKER: ui.flickerButton,
-            View.DIFFERENCE: ui.differenceButton,
-            View.UNCERTAINTY: ui.uncertaintyButton,
-            View.RESIDUAL: ui.residualButton,
-        }
+        buttons = {View.UNCERTAINTY: ui.uncertaintyButton, View.RESIDUAL: ui.residualButton}
         purpose = _("Compute a volume with thin slices.")
         super().__init__(ui, sections, purpose, ui.figuresTable, results.SUMMARIES, buttons)
         self.expected = Expected()
