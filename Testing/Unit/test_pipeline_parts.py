@@ -15,7 +15,7 @@ from MedAILib.models import ModelCard, read_card
 from MedAILib.pipeline.cleaning import keep_largest, remove_crumbs
 from MedAILib.pipeline.modality import check_modality
 from MedAILib.pipeline.plausibility import warnings_of
-from MedAILib.pipeline.region import box_shape, foreground_box
+from MedAILib.region import box_shape, foreground_box
 from MedAILib.spatial import reorient
 from MedAILib.statistics import label_statistics
 from tiny_model import BALL, CORE, ball, truth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .region import Box
+from ..region import Box
 
 _CRUMB_SHARE = 0.05
 _RIM = 3

@@ -12,6 +12,7 @@ from ..errors import ContentError, GeometryError, OutOfMemory
 from ..image import Image
 from ..inference.devices import Device, choose
 from ..inference.ladder import is_out_of_memory
+from ..inference.threads import threads_for
 from ..registration.checks import POINTS_FOR_ROTATION, check_pair, overlap_share
 from ..registration.presets import Deformation
 from ..registration.request import Pair, Registration, RegistrationRequest
@@ -69,11 +70,12 @@ def register(
     for warned in warnings:
         stages.warn(warned.code, warned.message)
     run = _Run(checked, pair.initial or IDENTITY, request, choose(device), stages, parts)
-    best = run.find()
-    stages.begin(INVERTING)
-    inverse = best.transform.inverse()
-    stages.begin(MEASURING)
-    return run.result(best, inverse)
+    with threads_for(checked.fixed.array.size):
+        best = run.find()
+        stages.begin(INVERTING)
+        inverse = best.transform.inverse()
+        stages.begin(MEASURING)
+        return run.result(best, inverse)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from ..image import Image, Kind
 from ..inference.engine import EngineResult, WindowOptions, predict_labels
 from ..inference.output import OutputMap
 from ..models import ModelCard
+from ..region import box_shape, box_start, foreground_box
 from ..spatial import crop, reorient, rescale, restore_labels
 from ..statistics import LabelStatistics, label_statistics
 from ..summary import Segmentation, Summary, tested_on
@@ -19,7 +20,6 @@ from .cleaning import keep_largest, remove_crumbs
 from .intensity import prepare
 from .modality import check_modality
 from .plausibility import warnings_of
-from .region import box_shape, box_start, foreground_box
 from .request import Request
 from .stages import Stages
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ..geometry import Shape, centre_shift, spacing_of
 from ..image import Image
-from ..pipeline.region import foreground_box
+from ..region import foreground_box
 from ..spatial import resample
 from ..transforms import Grid, Transform, grid_of, warp_image
 

@@ -16,6 +16,8 @@ from ..errors import WorkerError
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds the package; in Slicer a qt-scripted-modules folder."""
+_KEPT = 32 * 2**20
+"""Bytes: the largest piece of memory that glibc can be told to keep for the next one who asks."""
 
 
 def python_executable() -> str:
@@ -49,6 +51,9 @@ def environment() -> dict[str, str]:
     # Threads of OpenMP and OpenBLAS that spin while they wait take the cores from the user's program.
     child.setdefault("OMP_WAIT_POLICY", "passive")
     child.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    # Memory that is freed and asked for again at every step costs the kernel's time.
+    child.setdefault("MALLOC_MMAP_THRESHOLD_", str(_KEPT))
+    child.setdefault("MALLOC_TRIM_THRESHOLD_", str(_KEPT))
     child["PYTHONUNBUFFERED"] = "1"
     child["PYTHONFAULTHANDLER"] = "1"  # a crash in native code leaves its stack in the log
     child["PYTHONIOENCODING"] = "utf-8:backslashreplace"

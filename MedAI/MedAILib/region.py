@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..geometry import Shape, Spacing
+from .geometry import Shape, Spacing
 
 Box = tuple[slice, slice, slice]
 _COARSE_MM = 4.0
