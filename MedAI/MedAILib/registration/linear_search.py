@@ -83,7 +83,7 @@ class Search:
         finest = LocalCorrelation(block=8 if len(grids) > 2 else 4, signed=same)
         measures = [first, *([middle] * (len(grids) - 2)), finest]
         kept = [24, *([6] * (len(grids) - 2)), 1 if len(grids) > 2 else 4]
-        steps = [8, *([24] * (len(grids) - 2)), 14]
+        steps = [8, *([14] * (len(grids) - 1))]
         return [_Stage(*each) for each in zip(grids, measures, kept, steps, strict=True)]
 
     def _thinned_moving(self, factors: list[int], scale: float) -> Grid:
