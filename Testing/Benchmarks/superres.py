@@ -2,11 +2,11 @@
 
     python Testing/Benchmarks/superres.py --output Testing/Benchmarks/superres.md
 
-needs nibabel (in the ``benchmark-registration`` extra). Every run is a fresh process from file to file. CPU seconds are
-user and system time of that process and all it started, its worker, imports and file reading included; memory is the
-peak of its largest process. Scores: the shared evaluation script. A method is a name of `medai superres --method`,
-with ``:SECONDS`` for a budget, then ``:cold`` to start without the weights that MedAI brings and ``:map`` to ask for
-the map of uncertainty, which is compared with the true errors.
+needs nibabel (in the ``benchmark-registration`` extra). Every run is a fresh process, from file to file, none of them
+compressed. CPU seconds are user and system time of that process and all it started, its worker, imports and file reading
+included; memory is the peak of its largest process. Scores: the shared evaluation script. A method is a name of
+`medai superres --method`, with ``:SECONDS`` for a budget, then ``:cold`` to start without the weights that MedAI brings
+and ``:map`` to ask for the map of uncertainty, which is compared with the true errors.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 METHODS = ("cubic", "nearest", "linear", "lanczos", "ibp", "tikhonov", "sr4zct:54", "sr4zct:54:cold")
 REFERENCE = "cubic"
 SCORES = ("psnr", "ssim", "edge_psnr", "consistency_psnr", "shift_mm")
-UNCERTAINTY = "uncertainty.nii.gz"
+UNCERTAINTY = "uncertainty.nii"
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Run(Cost):
 def command(method: str, case: Case, folder: Path, device: str) -> list[str]:
     """What computes one result."""
     name, *rest = method.split(":")
-    line = [sys.executable, "-m", "MedAILib", "superres", str(folder / "slices.nii.gz")]
-    line += ["-o", str(folder / "result.nii.gz"), "--like", str(folder / "truth.nii.gz"), "--method", name]
+    line = [sys.executable, "-m", "MedAILib", "superres", str(folder / "slices.nii")]
+    line += ["-o", str(folder / "result.nii"), "--like", str(folder / "truth.nii"), "--method", name]
     line += [*case.options, "--device", device, "--quiet", "--overwrite"]
     line += ["--budget", rest[0]] if rest else []
     line += ["--uncertainty", str(folder / UNCERTAINTY)] if "map" in rest[1:] else []
@@ -60,7 +60,7 @@ def measure(method: str, name: str, folder: Path, device: str) -> Run:
         RunError: it failed.
     """
     print(f"  {name}: {method} …", file=sys.stderr, flush=True)
-    result, told = folder / "result.nii.gz", folder / UNCERTAINTY
+    result, told = folder / "result.nii", folder / UNCERTAINTY
     for file in (result, told):
         file.unlink(missing_ok=True)
     cost = run_alone(command(method, CASES[name], folder, device), result, folder / "log.txt")

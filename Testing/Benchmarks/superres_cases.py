@@ -4,7 +4,7 @@ The CT is the best near-isotropic one among the shared scans: a lumbar spine at 
 has finer pixels, but 8 mm slices, so its thick slices are made along a direction within those; only methods that work
 along one axis can be measured with it.
 
-    python superres_cases.py make CASE FOLDER    truth.nii.gz and slices.nii.gz, and what there is to know as JSON
+    python superres_cases.py make CASE FOLDER    truth.nii and slices.nii, and what there is to know as JSON
     python superres_cases.py score CASE FOLDER FILE [UNCERTAINTY]    the scores of a result as JSON
 
 are processes of their own, so that the table's process stays small.
@@ -96,16 +96,16 @@ def make(case: Case, folder: Path) -> dict[str, object]:
         if case.modality == "mr":
             full = float(np.percentile(truth[script.body_mask(truth, case.modality)], 99.9))
         slices = slices + np.random.default_rng(0).normal(0.0, case.noise * full, slices.shape)
-    script.save(str(folder / "truth.nii.gz"), truth, affine)
-    script.save(str(folder / "slices.nii.gz"), slices, grid)
+    script.save(str(folder / "truth.nii"), truth, affine)
+    script.save(str(folder / "slices.nii"), slices, grid)
     return {"truth": truth.shape, "slices": slices.shape}
 
 
 def score(case: Case, folder: Path, result: Path, uncertainty: Path | None = None) -> dict[str, float]:
     """The evaluation's scores of a result file, and how well its map of uncertainty tells the errors."""
     script = evaluation()
-    truth, place = script.load(str(folder / "truth.nii.gz"))
-    slices, grid = script.load(str(folder / "slices.nii.gz"))
+    truth, place = script.load(str(folder / "truth.nii"))
+    slices, grid = script.load(str(folder / "slices.nii"))
     values, affine = script.load(str(result))
     found = script.score(
         truth, place, values, affine, case.axis, case.modality, case.thickness,

@@ -26,7 +26,7 @@ def test_a_case_tells_our_command_what_no_header_says(tmp_path):
     assert "--budget" not in superres.command("cubic", CASES["spine CT 5/2.5"], tmp_path, "cpu")
     assert "--uncertainty" not in line
     line = superres.command("sr4zct:54:map", CASES["child brain 5/2.5"], tmp_path, "cpu")
-    assert line[-2:] == ["--uncertainty", str(tmp_path / "uncertainty.nii.gz")]
+    assert line[-2:] == ["--uncertainty", str(tmp_path / "uncertainty.nii")]
 
 
 def test_a_map_is_scored_where_the_result_is():
