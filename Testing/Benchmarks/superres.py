@@ -3,10 +3,10 @@
     python Testing/Benchmarks/superres.py --output Testing/Benchmarks/superres.md
 
 needs nibabel (in the ``benchmark-registration`` extra). Every run is a fresh process, from file to file, none of them
-compressed. CPU seconds are user and system time of that process and all it started, its worker, imports and file reading
-included; memory is the peak of its largest process. Scores: the shared evaluation script. A method is a name of
-`medai superres --method`, with ``:SECONDS`` for a budget, then ``:cold`` to start without the weights that MedAI brings
-and ``:map`` to ask for the map of uncertainty, which is compared with the true errors.
+compressed. CPU seconds are user and system time of that process and all it started, its worker, imports and file
+reading included; memory is the peak of its largest process. Scores: the shared evaluation script. A method is a name
+of `medai superres --method`, with ``:SECONDS`` for a budget, then ``:cold`` to start without the weights that MedAI
+brings and ``:map`` to ask for the map of uncertainty, which is compared with the true errors.
 """
 
 from __future__ import annotations
