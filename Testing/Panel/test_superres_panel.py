@@ -244,6 +244,32 @@ def test_the_method_is_explained_with_its_expected_time(superres, volume):
     assert "Generative: it makes up detail that may not be this patient's." in ui.methodLabel.text
 
 
+@pytest.mark.parametrize(("title", "name"), [("unORANIC", "unoranic"), ("DLEST", "dlest")])
+def test_a_method_that_restores_slices_takes_any_volume_and_keeps_its_grid(
+    desk, superres, worker, add_volume, title, name
+):
+    import slicer
+
+    ui = superres.ui
+    node = add_volume("Fine", np.arange(6 * 20 * 18, dtype=np.int16).reshape(SHAPE))
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(np.eye(4)))
+    ui.inputSelector.setCurrentNode(node)
+    assert "Fine is nearly isotropic already" in reason(superres)
+    choose(ui.methodComboBox, title)
+    assert reason(superres) == ""
+    assert "Generative: it makes up detail that may not be this patient's." in ui.methodLabel.text
+    assert "Expected time: a few seconds." in ui.methodLabel.text
+    assert not ui.qualityComboBox.enabled and not ui.spacingComboBox.enabled
+    ui.residualCheckBox.click()
+    assert "keeps their grid. Leave out a residual map" in reason(superres)
+    ui.residualCheckBox.click()
+    begin(desk, superres, worker)
+    assert worker.messages[0][1]["method"] == name
+    finish(worker, method=name, generative=True)
+    until_idle(desk, superres)
+    assert f"Fine {name}" in volumes(desk)
+
+
 def test_the_expected_time_is_that_of_the_last_run_on_this_computer(desk, superres, worker, volume):
     choose(superres.ui.methodComboBox, "Deconvolution")
     begin(desk, superres, worker)

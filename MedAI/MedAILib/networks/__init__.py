@@ -8,18 +8,22 @@ from typing import Any
 from torch import nn
 
 from ..errors import ModelError
+from .dlest import DLEST
 from .hifidiff import HiFiDiff
 from .lapirn import LapIRN
 from .thick_slice import ThickSliceNetwork
 from .tm_dca import TMDCA
 from .unet import ResidualUNet
+from .unoranic import Unoranic
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "dlest": DLEST,
     "hifidiff": HiFiDiff,
     "lapirn": LapIRN,
     "residual_unet": ResidualUNet,
     "thick_slice": ThickSliceNetwork,
     "tm_dca": TMDCA,
+    "unoranic": Unoranic,
 }
 
 

@@ -21,7 +21,7 @@ from .superres_grid import onto
 from .superres_problem import ALIGNING, CHECKING, Prepared, prepare
 from .superres_values import Figures, residual_of, sampled, uncertainty_figures
 
-SHARPENING, LEARNING = "Sharpening", "Learning from the scan"
+SHARPENING, LEARNING, RESTORING = "Sharpening", "Learning from the scan", "Restoring the slices"
 COMPARING = "Comparing with the measured slices"
 _FREE = 0.01
 """Noise below this share of the values' range counts as part of the picture."""
@@ -39,12 +39,14 @@ def stages_of(request: SuperresRequest, method: Method) -> dict[str, float]:
     return {
         CHECKING: _ENDS,
         **({ALIGNING: _REGISTRATION} if registers else {}),
-        _main_stage(method): _INSTANT if method.instant else _TORCH + request.seconds,
+        _main_stage(method): _INSTANT if method.instant else _TORCH + (request.seconds if method.timed else 0.0),
         COMPARING: _ENDS,
     }
 
 
 def _main_stage(method: Method) -> str:
+    if method.same_grid:
+        return RESTORING
     return LEARNING if method.learned else SHARPENING
 
 
@@ -157,7 +159,7 @@ def _result(
         generative=used.generative,
         modality=problem.modality,
         noise=problem.noise,
-        budget=0.0 if ready.method.instant else problem.budget,
+        budget=problem.budget if ready.method.timed else 0.0,
         consistency_db=figures.decibels,
         cubic_consistency_db=figures.cubic_decibels,
         residual=figures.residual,
@@ -198,6 +200,8 @@ def _corrected(array: np.ndarray, problem: Problem, exactly: bool) -> np.ndarray
 
 def _figures(array: np.ndarray, ready: Prepared) -> Figures:
     """From a sample of the lines across the slices."""
+    if ready.method.same_grid:
+        return Figures.without_slices(array, ready.problem.image.array)
     part, pick = sampled(ready.problem)
     cubic = _cubic(part, ready)
     fine, its_fine = (_slices_first(one, part) for one in (array[pick], cubic))

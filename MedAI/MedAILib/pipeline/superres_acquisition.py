@@ -23,6 +23,25 @@ def modality_of(scan: Scan, request: SuperresRequest) -> str | None:
     return "CT" if looks_like_ct(scan.image.array) else None
 
 
+def said_acquisition(scan: Scan, axis: int, request: SuperresRequest, modality: str | None) -> Acquisition:
+    """As the user or the file says, without a look at the image; contiguous slices where nobody says anything.
+
+    Args:
+        scan, axis, request, modality: as of :func:`acquisition_of`.
+    """
+    increment = scan.image.spacing[axis]
+    said = request.thickness if request.thickness is not None else scan.thickness
+    source = "user" if request.thickness is not None else "dicom"
+    searched = request.profile in ("auto", "estimate")
+    return Acquisition(
+        increment if said is None else said,
+        increment,
+        default_profile(modality) if searched else request.profile,
+        "assumed" if said is None else source,
+        "assumed" if searched else "user",
+    )
+
+
 def acquisition_of(
     scan: Scan, axis: int, request: SuperresRequest, modality: str | None, thorough: bool, stages: Stages
 ) -> Acquisition:
@@ -42,29 +61,20 @@ def acquisition_of(
         UsageError: the thickness cannot be.
     """
     image, increment = scan.image, scan.image.spacing[axis]
-    said = request.thickness if request.thickness is not None else scan.thickness
-    source = "user" if request.thickness is not None else "dicom"
-    searched = request.profile in ("auto", "estimate")
-    profile = default_profile(modality) if searched else request.profile
-    found = Acquisition(
-        increment if said is None else said,
-        increment,
-        profile,
-        "assumed" if said is None else source,
-        "assumed" if searched else "user",
-    )
-    if said is None or request.profile == "estimate":
+    found = said_acquisition(scan, axis, request, modality)
+    unsaid = found.thickness_source == "assumed"
+    if unsaid or request.profile == "estimate":
         from ..superres.spectrum import estimate_acquisition
 
         estimated = estimate_acquisition(
-            Stack.of(image, axis, found), None if request.profile == "estimate" else profile
+            Stack.of(image, axis, found), None if request.profile == "estimate" else found.profile
         )
-        if said is None:
+        if unsaid:
             contiguous = abs(estimated.overlap) < _CONTIGUOUS * increment
             found = replace(estimated, thickness=increment) if contiguous else estimated
         else:
             found = replace(found, profile=estimated.profile, profile_source=estimated.profile_source)
-    elif source == "dicom" or thorough:
+    elif found.thickness_source == "dicom" or thorough:
         from ..superres.spectrum import plausible
 
         if sentence := plausible(found, image, axis):

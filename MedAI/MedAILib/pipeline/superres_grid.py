@@ -71,6 +71,11 @@ def grids_of(image: Image, axis: int, acquisition: Acquisition, request: Superre
     return Grids(working, line)
 
 
+def same_grid(image: Image, axis: int) -> Grids:
+    """The scan's own grid."""
+    return Grids(Target(image.shape, image.affine), Line(0.0, image.spacing[axis], image.shape[axis]))
+
+
 def onto(image: Image, target: Target, fill: float) -> Image:
     """An image on another grid: cubic, smoothed first along axes that get coarser; ``fill`` where it ends."""
     return resample(image, target.shape, target.affine, order=3, fill=fill)

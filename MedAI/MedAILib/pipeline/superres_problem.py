@@ -16,15 +16,15 @@ from ..superres.checks import (
     check_slices,
     role_of,
 )
-from ..superres.methods import Method
+from ..superres.methods import METHODS, Method
 from ..superres.noise import estimate_noise
 from ..superres.problem import Other, Problem
 from ..superres.request import Scan, Scans, SuperresRequest, method_of
 from ..superres.stack import Stack, slice_axis
 from ..worker.events import Warned
 from .stages import Stages
-from .superres_acquisition import acquisition_of, modality_of
-from .superres_grid import Grids, grids_of, wanted_step
+from .superres_acquisition import acquisition_of, modality_of, said_acquisition
+from .superres_grid import Grids, grids_of, same_grid, wanted_step
 from .superres_values import ValueRange
 
 CHECKING, ALIGNING = "Checking the scan", "Registering the scans"
@@ -58,10 +58,11 @@ def prepare(scans: Scans, request: SuperresRequest, device: str, stages: Stages)
     main = _checked(scans.main, stages)
     scans = Scans(main, tuple(_checked(scan, stages) for scan in scans.others), scans.like)
     axis = axis_of(main.image, request, main.between or main.thickness)
-    _tell(stages, check_slices(main, axis))
     known = request.thickness if request.thickness is not None else main.thickness
-    step = wanted_step(main.image, axis, request, scans.like)
-    check_gain(main.image, axis, known, step, asked=request.spacing is not None)
+    if not METHODS[request.method].same_grid:
+        _tell(stages, check_slices(main, axis))
+        step = wanted_step(main.image, axis, request, scans.like)
+        check_gain(main.image, axis, known, step, asked=request.spacing is not None)
     roles = tuple(role_of(scan.image, main.image, axis, request) for scan in scans.others)
     if scans.others:
         _tell(stages, check_others(scans, axis, roles, request.align))
@@ -70,8 +71,11 @@ def prepare(scans: Scans, request: SuperresRequest, device: str, stages: Stages)
     values = ValueRange.of(main.image.array)
     main = replace(main, image=_as_float(main.image))
     modality = modality_of(main, request)
-    acquisition = acquisition_of(main, axis, request, modality, not method.instant, stages)
-    grids = grids_of(main.image, axis, acquisition, request, scans.like)
+    if method.same_grid:
+        acquisition, grids = said_acquisition(main, axis, request, modality), same_grid(main.image, axis)
+    else:
+        acquisition = acquisition_of(main, axis, request, modality, not method.instant, stages)
+        grids = grids_of(main.image, axis, acquisition, request, scans.like)
     others = tuple(_other(scan, role, modality, stages) for scan, role in zip(scans.others, roles, strict=True))
     if others and (request.align or method.needs == "contrast"):
         from .superres_align import align

@@ -79,14 +79,20 @@ class Figures:
     @classmethod
     def of(cls, array: np.ndarray, cubic: np.ndarray, stack: Stack, matrix: np.ndarray) -> Figures:
         """Of a result and the cubic interpolation of the same slices, both (m, y, x)."""
-        change = float(np.sqrt(np.mean(np.square(np.subtract(array, cubic, dtype=np.float64)))))
         if not matrix.any():
-            return cls(None, None, None, change)
+            return cls.without_slices(array, cubic)
+        change = _rms(np.subtract(array, cubic, dtype=np.float64))
         left = residual_of(array, stack, matrix)
-        rms = float(np.sqrt(np.mean(np.square(left, dtype=np.float64))))
+        rms = _rms(left)
         full = float(np.ptp(stack.array))
         mine, other = (residual_psnr(one, stack.array, matrix, full) for one in (array, cubic))
         return cls(mine, other, rms, change)
+
+    @classmethod
+    def without_slices(cls, array: np.ndarray, cubic: np.ndarray) -> Figures:
+        """Of a result that there are no measured slices to explain for; cubic interpolation on the scan's own grid is
+        the scan itself."""
+        return cls(None, None, None, _rms(np.subtract(array, cubic, dtype=np.float64)))
 
     def contradicts(self, noise: float) -> bool:
         """Whether the result strays from the measured slices, further than cubic interpolation and than their noise.
@@ -97,6 +103,10 @@ class Figures:
         if self.decibels is None or self.cubic_decibels is None or self.residual is None:
             return False
         return self.decibels < self.cubic_decibels and self.residual > _BEYOND_NOISE * noise
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
 
 def sampled(problem: Problem) -> tuple[Problem, Sample]:

@@ -28,15 +28,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ..errors import ModelError
-from ..models.store import user_folder
 from ..models.task_card import write_card
-from ..models.weights import build_network
 from ..networks.hifidiff import HiFiDiff
 from .diffusion import Schedule
+from .own_model import read_own_model
 from .problem import Problem, Solution
 from .stack import as_volume
-from .warm_start import CARD_NAME, read_superres_card
+from .warm_start import CARD_NAME
 
 NAME = "hifi-diff"
 SAMPLES = 100
@@ -71,16 +69,7 @@ def read_hifidiff(folder: Path | None = None) -> tuple[HiFiDiff, Schedule]:
     Raises:
         ModelError: there is none, it is damaged, it was hardly trained, or it is of another kind.
     """
-    folder = user_folder() / NAME if folder is None else folder
-    if not (folder / CARD_NAME).is_file():
-        raise ModelError(
-            f"{folder}: there is no trained HiFi-Diff model. Train one (medai train hifidiff --data VOLUMES --output "
-            "RUN), put its model folder there, or choose another method."
-        )
-    card = read_superres_card(folder)
-    network = build_network(card)
-    if not isinstance(network, HiFiDiff):
-        raise ModelError(f"{card.path}: the network {card.network!r} does not generate slices.")
+    network, card = read_own_model(HiFiDiff, NAME, "hifidiff", folder)
     return network, Schedule(int(card.training.get("diffusion_steps", 1000)))
 
 

@@ -30,6 +30,7 @@ class Method:
         generative: it makes up detail that fits the scan's kind, not this patient.
         uncertain: it can tell how uncertain it is.
         consistent: its result is to be corrected to reproduce the measured slices; some do that themselves.
+        same_grid: it changes the slices themselves and makes no new ones.
     """
 
     name: str
@@ -42,6 +43,12 @@ class Method:
     generative: bool = False
     uncertain: bool = False
     consistent: bool = True
+    same_grid: bool = False
+
+    @property
+    def timed(self) -> bool:
+        """Whether the time budget means anything to it."""
+        return not self.instant and not self.same_grid
 
     def load(self) -> Solve:
         """Import it; raises ImportError where a package is missing."""
@@ -165,6 +172,28 @@ _EVERY = (
         "A trained diffusion model makes up plausible detail between the slices; needs a model of your own.",
         learned=True,
         generative=True,
+    ),
+    Method(
+        "unoranic",
+        "unORANIC: corruption removal (generative)",
+        "restoration:unoranic",
+        "A trained autoencoder draws each slice anew without bias, blur and noise, on the same grid; 2D, for pictures "
+        "of 28 x 28 in the paper, the result is not measured data; needs a model of your own.",
+        learned=True,
+        generative=True,
+        consistent=False,
+        same_grid=True,
+    ),
+    Method(
+        "dlest",
+        "DLEST: harmonization (generative)",
+        "restoration:dlest",
+        "A trained autoencoder draws each slice anew in the style of another scanner, on the same grid; 2D, meant for "
+        "T1 brains without skull, the result is not measured data; needs a model of your own.",
+        learned=True,
+        generative=True,
+        consistent=False,
+        same_grid=True,
     ),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _EVERY}

@@ -226,12 +226,30 @@ def method_of(request: SuperresRequest, scans: Scans) -> Method:
         raise UsageError(f"{method.title} needs {what}. Add it, or choose another method.")
     if scans.others and not method.needs:
         raise UsageError(f"{method.title} works on one scan alone. Leave the others out, or choose the method auto.")
+    if method.same_grid:
+        _check_same_grid(method, request, scans)
     if "uncertainty" in request.outputs and not method.uncertain:
         able = ", ".join(one.name for one in METHODS.values() if one.uncertain and one.name != "auto")
         raise UsageError(
             f"{method.title} cannot tell how uncertain it is. Choose one that can ({able}), with some time."
         )
     return method
+
+
+def _check_same_grid(method: Method, request: SuperresRequest, scans: Scans) -> None:
+    """Raises UsageError where something is asked for that only new slices can have."""
+    asked = {
+        "a spacing": request.spacing is not None or request.isotropic,
+        "another grid": scans.like is not None,
+        "agreement with the measured slices": bool(request.consistent),
+        "a residual map": "residual" in request.outputs,
+        "a cubic volume": "cubic" in request.outputs,
+    }
+    if unfit := [what for what, wanted in asked.items() if wanted]:
+        raise UsageError(
+            f"{method.title} changes the slices themselves and keeps their grid. Leave out {' and '.join(unfit)}, or "
+            "choose another method."
+        )
 
 
 def _automatic(request: SuperresRequest, scans: Scans) -> str:

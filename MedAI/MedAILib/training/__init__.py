@@ -1,5 +1,5 @@
-"""Training: segmentation from label maps alone, registration from shapes, label maps or pairs, super-resolution from
-scans. ``medai train CONFIG``."""
+"""Training: segmentation from label maps alone, registration from shapes, label maps or pairs, super-resolution and the
+restoration of slices from scans. ``medai train CONFIG``."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from .export import export_model
 from .maps import LabelMap, read_maps
 from .order import Order
 from .registration.job import train_registration
+from .slices.job import train_slices
 from .split import split_files
 from .superres.job import train_superres
 from .trainer import Trainer
@@ -46,9 +47,13 @@ def train(
     values, name = load_values(config)
     place = None if data is None else Path(data)
     order = Order(Path(output), resume, device, seconds, steps, report)
-    other = {"registration": train_registration, "superres": train_superres, "between": train_between}.get(
-        task_of(values)
-    )
+    others = {
+        "registration": train_registration,
+        "superres": train_superres,
+        "between": train_between,
+        "slices": train_slices,
+    }
+    other = others.get(task_of(values))
     if other is not None:
         order.prepare()
         other(values, name, place, order)

@@ -175,17 +175,29 @@ class Loop(ABC):
         Returns:
             Loss, and norm of the gradient before clipping.
         """
+        self.set_rate(fraction)
+        loss, norm = self.update(self.loss_of(model, fraction))
+        self.advance()
+        return loss, norm
+
+    def set_rate(self, fraction: float) -> None:
+        """Give the optimizer the learning rate of this share of the budget."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, self.clock.step, fraction)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss_of(model, fraction)
+
+    def update(self, loss: torch.Tensor) -> tuple[float, float]:
+        """Change the weights that require a gradient; its loss and the norm of its gradient before clipping."""
         loss.backward()
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip))
         if math.isfinite(norm):  # a sample that overflows must not spoil the weights
             self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return float(loss.detach()), norm
+
+    def advance(self) -> None:
+        """Count a step, and bring the averaged weights nearer to the present ones."""
         self.clock.step += 1
         self._average(min(self.settings.ema, (1 + self.clock.step) / (10 + self.clock.step)))
-        return float(loss.detach()), norm
 
     @torch.no_grad()
     def _average(self, decay: float) -> None:

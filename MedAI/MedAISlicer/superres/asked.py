@@ -88,7 +88,8 @@ def why_not_ready(parameters: SuperresParameterNode) -> str:
         inputs.check()
         outputs_of(parameters).check(inputs)
         request, scans = request_of(parameters), inputs.scans()
-        method_of(request, scans)
+        if method_of(request, scans).same_grid:
+            return ""
         image = scans.main.image
         axis = axis_of(image, request, scans.main.between or scans.main.thickness)
         known = request.thickness if request.thickness is not None else scans.main.thickness

@@ -41,7 +41,7 @@ class Expected:
 
 def learns(method: Method) -> bool:
     """Whether the time budget means anything to the method."""
-    return not method.instant
+    return method.timed
 
 
 def _voxels(shape: tuple[int, int, int]) -> float:

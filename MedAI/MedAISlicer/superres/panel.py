@@ -55,8 +55,8 @@ class SuperresPanel(ResultPanel):
         own, given = parameters.quality is Quality.OWN, parameters.thickness is Thickness.GIVEN
         ui.qualityComboBox.enabled = method is None or learns(method) or parameters.method == "auto"
         ui.budgetSlider.enabled = own and ui.qualityComboBox.enabled
-        ui.spacingComboBox.enabled = parameters.like is None
-        ui.spacingSpinBox.enabled = parameters.spacing.takes_number and parameters.like is None
+        ui.spacingComboBox.enabled = parameters.like is None and not (method is not None and method.same_grid)
+        ui.spacingSpinBox.enabled = parameters.spacing.takes_number and ui.spacingComboBox.enabled
         ui.thicknessSpinBox.enabled = given
         ui.alignCheckBox.enabled = any((parameters.contrast, parameters.stack, parameters.thirdStack))
         ui.outputVolumeSelector.enabled = parameters.makeVolume

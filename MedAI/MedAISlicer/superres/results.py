@@ -10,6 +10,7 @@ import numpy as np
 import slicer
 
 from MedAILib.image import Image
+from MedAILib.superres.methods import METHODS
 from MedAILib.superres.request import Superresolution
 from MedAILib.superres.summary import SuperresSummary
 
@@ -120,6 +121,11 @@ def summaries_of(table: Node | None) -> list[SuperresSummary | None]:
     return [None if data is None else SuperresSummary.from_json(data) for data in figures.kept(table, SUMMARIES)]
 
 
+def _title(part: _Part, summary: SuperresSummary) -> str:
+    """The rest of an output's name; what only restores the slices is no super-resolution."""
+    return summary.method if part.role == VOLUME and METHODS[summary.method].same_grid else part.title
+
+
 def _write_single(
     inputs: Inputs, outputs: Outputs, answers: Sequence[Superresolution | None], facts: Mapping[str, str]
 ) -> dict[str, Node]:
@@ -131,7 +137,7 @@ def _write_single(
             continue
         if target.node is None:
             node = mrml.volume_from_image(volume.GetScene(), image, like=volume)
-            node.SetName(volume.GetScene().GenerateUniqueName(f"{volume.GetName()} {part.title}"))
+            node.SetName(volume.GetScene().GenerateUniqueName(f"{volume.GetName()} {_title(part, answer.summary)}"))
         else:
             node = target.node
             mrml.image_to_volume(node, image, like=volume)
@@ -155,7 +161,9 @@ def _write_frames(
         if not target.wanted or all(answer is None or getattr(answer, part.attribute) is None for answer in answers):
             continue
         items = _items(answers, part.attribute, local)
-        node = play(browser, sequence, f"{sequence.GetName()} {part.title}", items, VOLUME_CLASS, facts)
+        summary = next(answer.summary for answer in answers if answer is not None)
+        name = f"{sequence.GetName()} {_title(part, summary)}"
+        node = play(browser, sequence, name, items, VOLUME_CLASS, facts)
         node.CreateDefaultDisplayNodes()
         node.SetAndObserveTransformNodeID(shown.GetTransformNodeID())
         same_display(node, shown)

@@ -87,7 +87,7 @@ def _sample(
     first = random.integer(0, len(volume) - ratio - 1)
     between = random.integer(0, ratio)
     near = slice(max(0, first - 2 * ratio), first + 3 * ratio + 1)
-    part = _cropped(volume[near], random, settings.crop)
+    part = cropped(volume[near], random, settings.crop)
     weights = pair_weights(len(part), first - near.start, ratio, settings.profile)
     pair = torch.tensordot(weights, part, dims=1)
     wanted = part[first - near.start + between][None]
@@ -96,7 +96,7 @@ def _sample(
     return pair, between / ratio, wanted
 
 
-def _cropped(part: torch.Tensor, random: Draw, side: int) -> torch.Tensor:
+def cropped(part: torch.Tensor, random: Draw, side: int) -> torch.Tensor:
     """A square of pictures, repeated at the border where they are smaller."""
     for axis in (1, 2):
         size = part.shape[axis]
