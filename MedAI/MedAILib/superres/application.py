@@ -18,6 +18,8 @@ _PIXELS = 2**16
 """Pixels that the network sees at once on a CPU: enough to work well, few enough to stay in its cache."""
 _PIXELS_GPU = 2**22
 _MARGIN = 8
+_STEP = 32
+"""Widths are multiples of it: torch prepares, and keeps, its kernels anew for every shape that it sees."""
 _NO_ERROR = -8.0
 
 
@@ -153,7 +155,9 @@ class Application:
         places = np.nonzero(part.any(axis=1))[0]
         if len(places) == 0:
             return 0, min(4, width)
-        return max(0, int(places[0]) - _MARGIN), min(width, int(places[-1]) + 1 + _MARGIN)
+        low, high = max(0, int(places[0]) - _MARGIN), min(width, int(places[-1]) + 1 + _MARGIN)
+        low = max(0, min(low, width - -(-(high - low) // _STEP) * _STEP))
+        return low, min(width, low + -(-(high - low) // _STEP) * _STEP)
 
     def _parts(
         self, network: ThickSliceNetwork, pictures: torch.Tensor, conditions: torch.Tensor
