@@ -167,6 +167,13 @@ def test_slices_unlike_those_trained_on_are_told(models: Path, name: str) -> Non
     assert "trained on" not in " ".join(run(scan(), asked(name)).summary.notes)
 
 
+@pytest.mark.parametrize(("after", "told"), [(24.0, False), (19.5, True)])
+def test_a_model_that_made_held_out_slices_worse_is_told(models: Path, after: float, told: bool) -> None:
+    write(models / "unoranic", "unoranic", validation={"corrupted_db": 20.0, "restored_db": after})
+    notes = " ".join(run(scan(), asked("unoranic")).summary.notes)
+    assert ("lost more (19.5 dB) than the corruption did (20.0 dB)" in notes) == told
+
+
 def test_slices_larger_than_the_model_takes_are_refused(models: Path) -> None:
     write(models / "dlest", "dlest")
     with pytest.raises(GeometryError, match="40 x 21 pixels, the model takes at most 32 x 32"):

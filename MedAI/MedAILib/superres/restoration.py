@@ -116,7 +116,7 @@ def unoranic(
         padded = functional.pad(pictures, (0, -x % network.multiple, 0, -y % network.multiple), mode="replicate")
         return network.clean(padded)[..., :y, :x]
 
-    notes = (("generative", RESTORED), *_unlike(problem, card))
+    notes = (("generative", RESTORED), *_unlike(problem, card), *_no_gain(card))
     return Solution(_restored(problem, clean, device, progress, stop), None, notes, "unoranic")
 
 
@@ -183,3 +183,15 @@ def _unlike(problem: Problem, card: SuperresCard) -> Iterator[tuple[str, str]]:
     if pixel > 0.0 and max(own / pixel, pixel / own) > _OTHER_PIXEL:
         sentence = f"The model was trained on pixels of about {pixel:.3g} mm; these have {own:.3g} mm. Resample first."
         yield "other-pixel", sentence
+
+
+def _no_gain(card: SuperresCard) -> Iterator[tuple[str, str]]:
+    """Whether the model fell short on the volumes that its training held out."""
+    held_out = card.training.get("validation") or {}
+    before, after = held_out.get("corrupted_db", 0.0), held_out.get("restored_db", 1.0)
+    if after <= before:
+        sentence = (
+            f"On volumes held out of its training the model lost more ({after:.1f} dB) than the corruption did "
+            f"({before:.1f} dB). Train it longer, or on more volumes."
+        )
+        yield "no-gain", sentence
