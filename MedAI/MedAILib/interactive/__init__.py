@@ -1,0 +1,1 @@
+"""Segmentation that a user leads with points, strokes, boxes and lassos."""

@@ -1,0 +1,129 @@
+"""MORSE's head: its gate, its points, and that certain voxels stay as they are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from MedAILib.networks.morse import (
+    PointRenderer,
+    StochasticExperts,
+    at_points,
+    point_loss,
+    rendered,
+    training_points,
+    uncertainty,
+)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def pyramid(n=2):
+    return [torch.randn(n, width, 16 // scale, 8 // scale, 12 // scale) for width, scale in ((8, 1), (16, 2), (24, 4))]
+
+
+def test_the_gate_sums_to_one():
+    experts = StochasticExperts((8, 16, 24), 12, 10).eval()
+    weights = experts.weights(experts.scaled(pyramid()))
+    assert weights.shape == (2, 3, 16, 8, 12)
+    assert torch.allclose(weights.sum(1), torch.ones(2, 16, 8, 12)) and weights.min() > 0
+    assert experts(pyramid()).shape == (2, 10, 16, 8, 12)
+
+
+def test_a_dropped_expert_weighs_nothing_and_learns_nothing():
+    experts = StochasticExperts((8, 16, 24), 12, 10).train()
+    seen = set()
+    for _ in range(20):
+        experts.zero_grad()
+        scaled = experts.scaled(pyramid())
+        for each in scaled:
+            each.retain_grad()
+        weights = experts.weights(scaled)
+        assert torch.allclose(weights.sum(1), torch.ones(2, 16, 8, 12), atol=1e-5)
+        dropped = [n for n in range(3) if weights[:, n].abs().max() == 0]
+        gated = sum(weights[:, n : n + 1] * scaled[n] for n in range(3))
+        own = torch.autograd.grad(gated.square().sum(), weights, retain_graph=True)[0]
+        assert torch.isfinite(own).all()
+        for n in dropped:
+            # Through the sum; the gate itself looks at all of them.
+            through = torch.autograd.grad(
+                (weights.detach()[:, n : n + 1] * scaled[n]).sum(), scaled[n], retain_graph=True
+            )
+            assert through[0].abs().max() == 0
+        seen.add(len(dropped))
+    assert seen == {0, 1, 2}  # one stays always
+
+
+def test_doubt_is_the_closeness_of_the_two_likeliest():
+    logits = torch.tensor([[[3.0, 1.0, 2.5], [0.0, -4.0, 5.0]]]).transpose(1, 2)
+    assert uncertainty(logits).tolist() == [[-0.5, -5.0]]
+
+
+def test_training_points_are_mostly_where_classes_meet():
+    ramp = torch.linspace(-1, 1, 32)[None, None, None, None].expand(1, 1, 32, 32, 32)
+    coarse = torch.cat([8 * ramp, -8 * ramp], 1)
+    points = training_points(coarse, 400)
+    assert points.shape == (1, 400, 3) and points.abs().max() <= 1
+    off = points[0, :, 0].abs()
+    assert off[:300].max() < 0.4 and off[300:].max() > 0.8
+    assert points[0, :, 1].std() > 0.4
+
+
+def test_points_are_looked_up_where_they_lie():
+    maps = torch.randn(1, 3, 4, 5, 6)
+    i, j, k = 2, 3, 1
+    point = torch.tensor([[[(i + 0.5) / 6, (j + 0.5) / 5, (k + 0.5) / 4]]]) * 2 - 1
+    assert torch.allclose(at_points(maps, point)[0, 0], maps[0, :, k, j, i], atol=1e-6)
+    labels = torch.randint(0, 3, (1, 4, 5, 6))
+    logits = torch.randn(1, 1, 3)
+    wanted = functional.cross_entropy(logits[0], labels[:, k, j, i])
+    assert torch.allclose(point_loss(logits, labels, point), wanted)
+
+
+def test_only_the_least_certain_voxels_are_predicted_anew():
+    renderer = PointRenderer(10, 3, 16).eval()
+    features, coarse = torch.randn(2, 10, 16, 8, 12), torch.randn(2, 3, 16, 8, 12)
+    with torch.no_grad():
+        found = rendered(renderer, features, coarse, (16, 8, 12), 50)
+    changed = (found != coarse).any(1).flatten(1)
+    doubt = uncertainty(coarse).flatten(1)
+    for n in range(2):
+        assert changed[n].sum() == 50
+        assert doubt[n][changed[n]].min() > doubt[n][~changed[n]].max()
+    assert torch.equal(found.flatten(2)[:, :, ~changed.any(0)], coarse.flatten(2)[:, :, ~changed.any(0)])
+
+
+def test_a_coarse_prediction_is_enlarged_step_by_step():
+    renderer = PointRenderer(10, 3, 16).eval()
+    calls = []
+    renderer.register_forward_hook(lambda module, given, found: calls.append(found.shape[1]))
+    with torch.no_grad():
+        found = rendered(renderer, torch.randn(1, 10, 16, 8, 12), torch.randn(1, 3, 4, 2, 3), (16, 8, 12), 100)
+    assert found.shape == (1, 3, 16, 8, 12) and calls == [100, 100]
+
+
+def test_the_head_finds_a_boundary_that_the_coarse_prediction_blurs():
+    """A comb that is finer than the coarse grid; the fine features know it."""
+    k, i = torch.arange(16)[:, None, None], torch.arange(12)
+    labels = (k >= 6 + 3 * (i // 2 % 2)).long()[None].expand(1, 16, 8, 12).contiguous()
+    fine = labels[:, None].float() + 0.05 * torch.randn(1, 1, 16, 8, 12)
+    onehot = torch.stack([1.0 - labels, labels.float()], 1)
+    coarse = 4 * functional.avg_pool3d(onehot, 4) - 2
+    features = fine.expand(1, 4, -1, -1, -1)
+    renderer = PointRenderer(4, 2, 32)
+    optimizer = torch.optim.Adam(renderer.parameters(), 1e-3)
+    for _ in range(100):
+        points = training_points(coarse, 256)
+        loss = point_loss(renderer(features, coarse, points), labels, points)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        better = rendered(renderer, features, coarse, (16, 8, 12), 600).argmax(1)
+    plain = functional.interpolate(coarse, (16, 8, 12), mode="trilinear", align_corners=False).argmax(1)
+    missed = (plain != labels).sum()
+    assert missed > 50 and (better != labels).sum() < 0.3 * missed
