@@ -20,8 +20,9 @@ from MedAILib.superres.lattice import lattice_matrix, lattice_operators
 from MedAILib.superres.learner import Learner
 from MedAILib.superres.momentum import OrthogonalizedMomentum, orthogonalized
 from MedAILib.superres.off_axis import OffAxis, Simulation, conditions_of, held_out
+from MedAILib.superres.operators import matrix_of
 from MedAILib.superres.problem import Problem
-from MedAILib.superres.self_supervised import solve
+from MedAILib.superres.self_supervised import solve, thin_noise
 from MedAILib.superres.stack import Line
 from MedAILib.superres.target import target_grid
 from MedAILib.superres.warm_start import read_superres_card, shipped_network, write_network
@@ -286,3 +287,14 @@ def test_mixed_scale_dense_network_has_the_paper_size_and_learns_a_blur() -> Non
     with torch.no_grad():
         error = (network(blurred) - sharp).square().mean()
     assert error < 0.25 * (sharp - sharp.mean()).square().mean()  # at first it gives the mean everywhere
+
+
+def test_the_noise_of_thin_slices_is_what_thick_ones_average_over() -> None:
+    """The noise of thick slices is that of thin ones, averaged; what is left of it in the result is no error."""
+    problem = thick(noise=5.0)
+    random = np.random.default_rng(0)
+    weights = matrix_of(problem.stack, problem.line)
+    thin = random.normal(0.0, 1.0, (problem.line.count, 20_000))
+    ratio = thin.std() / (weights @ thin)[2:-2].std()
+    assert thin_noise(problem, True) == pytest.approx(5.0 * ratio, rel=0.03)
+    assert thin_noise(problem, False) ** 2 == pytest.approx(thin_noise(problem, True) ** 2 - 25.0)

@@ -202,14 +202,18 @@ def classical(problem: Problem, code: str, why: str) -> Solution:
     return Solution(as_volume(fine, problem.axis), None, (note,), "tikhonov")
 
 
-def thin_noise(problem: Problem) -> float:
-    """Standard deviation of the noise that slices as thin as the cells would have beyond that of the thick ones.
+def thin_noise(problem: Problem, removed: bool) -> float:
+    """Standard deviation of the noise that slices as thin as the cells would have and the result has not.
 
     A thick slice averages over what would be independent noise of thin ones; no method brings that back.
+
+    Args:
+        problem: with the noise of the thick slices.
+        removed: that noise was taken out, too.
     """
     weights = matrix_of(problem.stack, problem.line)
     averaged = float(np.median(np.square(weights).sum(axis=1)))
-    return problem.noise * max(0.0, 1.0 / max(averaged, 1e-6) - 1.0) ** 0.5
+    return problem.noise * max(0.0, 1.0 / max(averaged, 1e-6) - (0.0 if removed else 1.0)) ** 0.5
 
 
 def finish(
@@ -240,8 +244,8 @@ def finish(
     if calibration is not None and applied.spread is not None:
         # for errors a and b of both directions, mean(((a + b) / 2)^2) = mean(a^2 + b^2) / 2 - mean((a - b)^2) / 4
         smaller = max(0.25, 1.0 - 0.25 * applied.ratio) ** 0.5
-        # noise that was taken out is no part of what the interval is about; noise that counts as the picture's is
-        noise = np.float32(0.0 if prepared.noisy else _NORMAL * thin_noise(problem))
+        # the interval is about what thin slices would have shown, and these have noise
+        noise = np.float32(_NORMAL * thin_noise(problem, prepared.noisy))
         scale = np.float32(smaller * prepared.factor)
         half = applied.spread
         for plane in half:  # in place: at full size each further array is hundreds of megabytes
