@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry import Shape
-from .prompts import Prompt, marked
+from .prompts import Prompt, box_of, marked
 
 Box = tuple[slice, slice, slice]
 
@@ -55,11 +55,12 @@ def marks_of(prompts: Iterable[Prompt], label: int, shape: Shape, affine: np.nda
     frame: Box | None = None
     newest, latest = np.empty((0, 3), np.int64), True
     for prompt in prompts:
-        voxels = marked(prompt, shape, affine)
         if prompt.kind == "box" and prompt.positive:
+            box = box_of(prompt, shape, affine)
             if prompt.label == label:
-                frame = _joined(frame, voxels)
+                frame = _joined(frame, box)
             continue
+        voxels = marked(prompt, shape, affine)
         if prompt.label != label and not prompt.positive:
             continue  # what is not another label may be anything
         positive = prompt.positive and prompt.label == label
@@ -69,10 +70,9 @@ def marks_of(prompts: Iterable[Prompt], label: int, shape: Shape, affine: np.nda
     return Marks(np.argwhere(said > 0), np.argwhere(said < 0), frame, newest, latest)
 
 
-def _joined(frame: Box | None, voxels: np.ndarray) -> Box:
-    low, high = voxels.min(0), voxels.max(0) + 1
-    if frame is not None:
-        low = np.minimum(low, [side.start for side in frame])
-        high = np.maximum(high, [side.stop for side in frame])
-    k, j, i = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+def _joined(frame: Box | None, box: Box) -> Box:
+    """The smallest box that holds both."""
+    if frame is None:
+        return box
+    k, j, i = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(frame, box, strict=True))
     return k, j, i

@@ -72,10 +72,9 @@ def marked(prompt: Prompt, shape: Shape, affine: np.ndarray) -> np.ndarray:
     Raises:
         ContentError: nothing of it lies in the volume.
     """
-    at = (prompt.points - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
-    at = at[:, ::-1]  # (n, 3) voxels, (k, j, i)
+    at = _voxels_of(prompt, affine)
     if prompt.kind == "box":
-        voxels = _box(at, shape)
+        voxels = _within(*_corners(at, shape))
     elif prompt.kind == "lasso":
         voxels = np.concatenate([_enclosed(at, shape), _line(np.concatenate([at, at[:1]]))])
     elif prompt.kind == "stroke":
@@ -84,7 +83,7 @@ def marked(prompt: Prompt, shape: Shape, affine: np.ndarray) -> np.ndarray:
         voxels = _nearest(at[:1])
     inside = ((voxels >= 0) & (voxels < shape)).all(axis=1)
     if not inside.any():
-        raise ContentError(f"{prompt.told} lies outside of the volume. Draw it on the volume that is segmented.")
+        raise _outside(prompt)
     return np.unique(voxels[inside], axis=0)
 
 
@@ -118,13 +117,6 @@ def _brushed(at: np.ndarray, radius: np.ndarray, shape: Shape) -> np.ndarray:
     return np.concatenate([line, np.argwhere(covered)])
 
 
-def _box(at: np.ndarray, shape: Shape) -> np.ndarray:
-    low, high = _corners(at, shape)
-    if (low >= high).any():
-        return np.empty((0, 3), np.int64)
-    return np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), -1).reshape(-1, 3)
-
-
 def _corners(at: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """First voxel and the one after the last between points, inside the volume."""
     nearest = _nearest(at)
@@ -143,16 +135,35 @@ def _enclosed(at: np.ndarray, shape: Shape) -> np.ndarray:
     if spread[1] < 1e-6:
         return np.empty((0, 3), np.int64)  # a line encloses nothing
     low, high = _corners(at, shape)
-    around = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), -1).reshape(-1, 3)
+    around = _within(low, high)
     # Half a voxel in the direction of the normal, so that a plane between two slices marks one of them.
     off = (around - middle) @ normal / np.abs(normal).max()
     near = around[(off > -0.5 + 1e-6) & (off <= 0.5 + 1e-6)]
     return near[points_in_poly((near - middle) @ axes[:2].T, (at - middle) @ axes[:2].T)]
 
 
+def _within(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """All voxels (n, 3) from the first one to before the last one."""
+    return np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), -1).reshape(-1, 3)
+
+
 def box_of(prompt: Prompt, shape: Shape, affine: np.ndarray) -> tuple[slice, slice, slice]:
-    """What a box marks, as slices (k, j, i) inside the volume; empty ones where it lies outside."""
-    at = ((prompt.points - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T)[:, ::-1]
-    low, high = _corners(at, shape)
+    """What a box marks, as slices (k, j, i): a whole CT as a list of voxels would fill the memory.
+
+    Raises:
+        ContentError: it lies outside of the volume.
+    """
+    low, high = _corners(_voxels_of(prompt, affine), shape)
+    if (low >= high).any():
+        raise _outside(prompt)
     k, j, i = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     return k, j, i
+
+
+def _voxels_of(prompt: Prompt, affine: np.ndarray) -> np.ndarray:
+    """The points (n, 3) in voxels, (k, j, i)."""
+    return ((prompt.points - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T)[:, ::-1]
+
+
+def _outside(prompt: Prompt) -> ContentError:
+    return ContentError(f"{prompt.told} lies outside of the volume. Draw it on the volume that is segmented.")

@@ -78,12 +78,14 @@ class StochasticExperts(nn.Module):
 
     def weights(self, scaled: Sequence[torch.Tensor]) -> torch.Tensor:
         """(n, experts, k, j, i), summing to 1; in training exactly 0 for experts that are left out."""
-        scores = self.gate(torch.cat(list(scaled), 1))
-        if self.training:
-            taking = torch.rand(len(self.experts), device=scores.device) < self.kept
-            taking[torch.randint(len(self.experts), (1,), device=scores.device)] = True
-            scores = scores.masked_fill(~taking[None, :, None, None, None], -math.inf)
-        return functional.softmax(scores, dim=1)
+        if not self.training:
+            return functional.softmax(self.gate(torch.cat(list(scaled), 1)), dim=1)
+        device = scaled[0].device
+        taking = torch.rand(len(self.experts), device=device) < self.kept
+        taking[torch.randint(len(self.experts), (1,), device=device)] = True
+        # Nor does the gate see who is left out, who would learn through it else.
+        scores = self.gate(torch.cat([each * takes for each, takes in zip(scaled, taking, strict=True)], 1))
+        return functional.softmax(scores.masked_fill(~taking[None, :, None, None, None], -math.inf), dim=1)
 
 
 class PointRenderer(nn.Module):

@@ -33,7 +33,7 @@ from ..networks.hifidiff import HiFiDiff
 from .diffusion import Schedule
 from .own_model import read_own_model
 from .problem import Problem, Solution
-from .stack import as_volume
+from .stack import as_volume, levels
 from .warm_start import CARD_NAME
 
 NAME = "hifi-diff"
@@ -95,8 +95,8 @@ def solve(
     network, schedule = read_hifidiff(model)
     network = network.to(torch.device(device))
     slices = problem.stack.array
-    low, high = float(slices.min()), float(np.quantile(slices[:: max(1, len(slices) // 50)], 0.999))
-    half = max(0.5 * (high - low), 1e-6)
+    low, full = levels(slices)
+    half = 0.5 * full
     with torch.inference_mode():
         values = torch.from_numpy((slices - low) / half - 1.0).float().to(torch.device(device))
         places = np.clip(problem.line.centers / problem.stack.spacing[0], 0.0, len(slices) - 1.0)

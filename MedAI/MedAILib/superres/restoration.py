@@ -37,7 +37,7 @@ from ..networks.unoranic import Unoranic
 from .checks import direction_name
 from .own_model import read_own_model
 from .problem import Problem, Solution
-from .stack import as_volume
+from .stack import as_volume, levels
 from .warm_start import CARD_NAME, SuperresCard
 
 _SLICES = 8
@@ -68,12 +68,6 @@ def write_restoration(network: nn.Module, folder: Path, card: dict[str, Any]) ->
         WriteError: the folder cannot be written.
     """
     return write_card(network, folder / CARD_NAME, {"task": "slices", **card, "generative": True}, "model")
-
-
-def levels(array: np.ndarray) -> tuple[float, float]:
-    """What becomes 0 in a volume's slices, and the distance from there to what becomes 1."""
-    low, high = float(array.min()), float(np.quantile(array[:: max(1, len(array) // 50)], 0.999))
-    return low, max(high - low, 1e-6)
 
 
 def framed(pictures: torch.Tensor, side: int) -> torch.Tensor:

@@ -75,3 +75,9 @@ class Stack:
 def as_volume(fine: np.ndarray, axis: int) -> np.ndarray:
     """Slices-first (m, y, x) back in the volume's (k, j, i) order, C-contiguous."""
     return np.ascontiguousarray(np.moveaxis(fine, 0, axis))
+
+
+def levels(array: np.ndarray) -> tuple[float, float]:
+    """What becomes 0 in a volume's slices (n, y, x) for a network, and the distance from there to what becomes 1."""
+    low, high = float(array.min()), float(np.quantile(array[:: max(1, len(array) // 50)], 0.999))
+    return low, max(high - low, 1e-6)

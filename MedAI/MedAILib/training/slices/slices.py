@@ -13,7 +13,8 @@ from ...errors import ReadError
 from ...files import read_image
 from ...superres.checks import axis_of, direction_name
 from ...superres.request import SuperresRequest
-from ...superres.restoration import framed, levels
+from ...superres.restoration import framed
+from ...superres.stack import levels
 from ..artefacts import ArtefactSettings, corrupt
 from ..between.volumes import cropped
 from ..draw import Draw
