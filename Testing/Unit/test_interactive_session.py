@@ -9,6 +9,7 @@ from MedAILib.errors import ContentError, UsageError
 from MedAILib.image import Image
 from MedAILib.interactive.history import History
 from MedAILib.interactive.prompts import Prompt
+from MedAILib.interactive.segmenter import Answer
 from MedAILib.interactive.session import Masking, Session
 
 EMPTY = (slice(0, 0),) * 3
@@ -17,12 +18,12 @@ EMPTY = (slice(0, 0),) * 3
 class Cubes:
     """Answers with cubes around all that was marked, without those that are marked as outside."""
 
-    def answer(self, label, marks, current):
+    def answer(self, label, marks, current, check=None):
         found = current.copy()
         for k, j, i in marks.inside:
             found[max(0, k - 1) : k + 2, max(0, j - 1) : j + 2, max(0, i - 1) : i + 2] = True
         found[tuple(marks.outside.T)] = False
-        return (slice(0, 8), slice(0, 9), slice(0, 10)), found
+        return Answer((slice(0, 8), slice(0, 9), slice(0, 10)), found)
 
 
 @pytest.fixture

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from ..errors import UsageError
 from ..image import Image, Kind
 from .history import Change, History
-from .marks import Box, Marks, marks_of
+from .marks import Box, marks_of
 from .prompts import Prompt
-
-
-class Segmenter(Protocol):
-    """What answers prompts."""
-
-    def answer(self, label: int, marks: Marks, current: np.ndarray) -> tuple[Box, np.ndarray]:
-        """The object that the marks mean.
-
-        Args:
-            label: so that what was learned about it is found again.
-            marks: all that was said about it.
-            current: (k, j, i) bool, the object as it is now, from this answerer or from elsewhere.
-
-        Returns:
-            A box, slices (k, j, i), and the object in it, bool; nothing changes beyond.
-        """
-        ...
+from .segmenter import NOTHING, Segmenter
 
 
 @dataclass(frozen=True)
@@ -69,7 +52,7 @@ class Session:
         self._history = History(start)
         self.prompts: list[Prompt] = list(prompts)
         self._undone: list[Prompt] = []
-        self._older = len(self.prompts)
+        self.notes: tuple[str, ...] = ()
 
     @property
     def labels(self) -> Image:
@@ -98,11 +81,11 @@ class Session:
         current = labels == prompt.label
         if marks.empty and not current.any():
             # Only "not this" was said, of something that is not there yet.
-            box: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
-            after = np.empty((0, 0, 0), labels.dtype)
+            box, after = NOTHING, labels[NOTHING]
         else:
-            box, found = self._segmenter.answer(prompt.label, marks, current)
-            after = _merged(labels[box], found, prompt.label, box, masking)
+            answer = self._segmenter.answer(prompt.label, marks, current)
+            box, self.notes = answer.box, answer.notes
+            after = _merged(labels[box], answer.inside, prompt.label, box, masking)
         self.prompts.append(prompt)
         self._undone.clear()
         return self._history.put(box, after)
