@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import register, segment, superresolve
+    from .api import interact, register, segment, superresolve
     from .batch import register_many, segment_many, superresolve_many
     from .image import Image
     from .models import find_model, import_model, list_models
@@ -38,6 +38,7 @@ __all__ = [
     "__version__",
     "find_model",
     "import_model",
+    "interact",
     "list_models",
     "register",
     "register_many",
@@ -57,6 +58,7 @@ _HOME = {
     "Superresolution": "superres.request",
     "find_model": "models",
     "import_model": "models",
+    "interact": "api",
     "list_models": "models",
     "register": "api",
     "register_many": "batch",

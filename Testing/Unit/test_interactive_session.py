@@ -7,6 +7,7 @@ import pytest
 
 from MedAILib.errors import ContentError, UsageError
 from MedAILib.image import Image
+from MedAILib.interactive.answering import Direct, answer_prompts
 from MedAILib.interactive.history import History
 from MedAILib.interactive.prompts import Prompt
 from MedAILib.interactive.segmenter import Answer
@@ -26,9 +27,12 @@ class Cubes:
         return Answer((slice(0, 8), slice(0, 9), slice(0, 10)), found)
 
 
+SCAN = Image(np.zeros((8, 9, 10), np.float32), np.eye(4), "scan")
+
+
 @pytest.fixture
 def session():
-    return Session(Image(np.zeros((8, 9, 10), np.float32), np.eye(4), "scan"), Cubes())
+    return Session(SCAN, Direct(Cubes(), SCAN))
 
 
 def at(k, j, i, **more):
@@ -92,7 +96,7 @@ def test_only_what_may_be_edited_changes(session):
 
 def test_a_session_goes_on_from_labels_and_prompts(session):
     session.add(at(2, 2, 2))
-    again = Session(session.image, Cubes(), session.labels.array, session.prompts)
+    again = Session(SCAN, Direct(Cubes(), SCAN), session.labels.array, session.prompts)
     assert again.undo() is None and len(again.prompts) == 1
     again.add(at(2, 2, 3, positive=False))
     assert again.mask().sum() == 26
@@ -100,7 +104,7 @@ def test_a_session_goes_on_from_labels_and_prompts(session):
     assert (again.mask() == session.mask()).all()
     assert session.mask().sum() == 27  # of its own
     with pytest.raises(UsageError, match="another grid than scan"):
-        Session(session.image, Cubes(), np.zeros((1, 2, 3), np.uint16))
+        Session(SCAN, Direct(Cubes(), SCAN), np.zeros((1, 2, 3), np.uint16))
 
 
 def test_a_history_keeps_only_what_changed():
@@ -114,3 +118,48 @@ def test_a_history_keeps_only_what_changed():
     history.undo()
     history.undo()
     assert history.undo() is None and not history.labels.any()
+
+
+class Careless:
+    """Ignores what was drawn."""
+
+    def answer(self, label, marks, current, check=None):
+        return Answer((slice(2, 4), slice(2, 4), slice(2, 4)), np.zeros((2, 2, 2), bool))
+
+
+def test_no_mark_is_ignored_whatever_the_segmenter_does():
+    current = np.zeros(SCAN.shape, bool)
+    current[6, 6, 6] = current[2, 2, 2] = True
+    drawn = [at(0, 0, 0), at(6, 6, 6, positive=False), at(3, 3, 3)]
+    answer = answer_prompts(Careless(), SCAN, drawn, 1, current)
+    after = current.copy()
+    after[answer.box] = answer.inside
+    assert np.argwhere(after).tolist() == [[0, 0, 0], [3, 3, 3]]
+
+
+def test_only_negative_prompts_are_explained():
+    answer = answer_prompts(Cubes(), SCAN, [at(1, 1, 1, positive=False)], 1, np.zeros(SCAN.shape, bool))
+    assert answer.inside.size == 0 and "Mark the object first" in answer.notes[0]
+
+
+class Shrinker(Direct):
+    """Refines by taking all away."""
+
+    def refine(self, mask, width):
+        return Answer((slice(0, 8), slice(0, 9), slice(0, 10)), np.zeros(mask.shape, bool))
+
+
+def test_a_refinement_is_a_step_without_a_prompt():
+    session = Session(SCAN, Shrinker(Cubes(), SCAN))
+    with pytest.raises(UsageError, match="no voxels"):
+        session.refine()
+    session.add(at(2, 2, 2))
+    session.refine()
+    assert not session.mask().any() and len(session.prompts) == 1
+    session.undo()
+    assert session.mask().sum() == 27 and len(session.prompts) == 1
+    session.undo()
+    assert session.prompts == []
+    session.redo()
+    session.redo()
+    assert not session.mask().any() and len(session.prompts) == 1

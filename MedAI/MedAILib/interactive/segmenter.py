@@ -14,8 +14,8 @@ NOTHING: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
 """A box without voxels."""
 
 
-def _go_on() -> None:
-    """Nobody asks to stop."""
+def go_on() -> None:
+    """The check of a caller who never asks to stop."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Answer:
 class Segmenter(Protocol):
     """Answers prompts on one image."""
 
-    def answer(self, label: int, marks: Marks, current: np.ndarray, check: Callable[[], None] = _go_on) -> Answer:
+    def answer(self, label: int, marks: Marks, current: np.ndarray, check: Callable[[], None] = go_on) -> Answer:
         """The object that the marks mean.
 
         No mark is ever ignored: ``marks.inside`` are inside of the answer and ``marks.outside`` are not.
@@ -54,7 +54,7 @@ class Prior(Protocol):
     """A trained network's opinion, which a segmenter can start from."""
 
     def probability(
-        self, marks: Marks, current: np.ndarray, check: Callable[[], None] = _go_on
+        self, marks: Marks, current: np.ndarray, check: Callable[[], None] = go_on
     ) -> tuple[Box, np.ndarray]:
         """How likely each voxel of a box belongs to the object, float32, 0 to 1; arguments as of a segmenter."""
         ...

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from ..errors import UsageError
 from ..image import Image, Kind
+from .drawing import Drawing
 from .history import Change, History
-from .marks import Box, marks_of
+from .marks import Box
 from .prompts import Prompt
-from .segmenter import NOTHING, Segmenter
+from .segmenter import Answer
+
+
+class Responder(Protocol):
+    """What answers a session, here or in the worker."""
+
+    def respond(self, prompts: Sequence[Prompt], label: int, current: np.ndarray) -> Answer:
+        """See :func:`MedAILib.interactive.answering.answer_prompts`."""
+        ...
+
+    def refine(self, mask: np.ndarray, width: float) -> Answer:
+        """See :func:`MedAILib.interactive.refine.refine`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,31 +42,37 @@ class Masking:
     editable: np.ndarray | None = None
 
 
-class Session:
+class Session(Drawing):
     """Prompts in, changes of a label map out.
 
     Args:
         image: that is segmented; values as they are.
-        segmenter: makes the answers.
+        responder: makes the answers.
         labels: (k, j, i) to start from; None: empty. It is copied.
-        prompts: that were drawn before; they are told to the segmenter, and labels are as given.
+        prompts: that were drawn before; labels are as given, and later answers know of them.
+
+    Attributes:
+        prompts: all that are in force, in the order in which they were drawn.
+        answer: the last one; None before the first.
     """
 
     def __init__(
         self,
         image: Image,
-        segmenter: Segmenter,
+        responder: Responder,
         labels: np.ndarray | None = None,
         prompts: Iterable[Prompt] = (),
     ) -> None:
         if labels is not None and labels.shape != image.shape:
             raise UsageError(f"The labels have another grid than {image.name}.")
-        self.image, self._segmenter = image, segmenter
+        self.image, self._responder = image, responder
         start = np.zeros(image.shape, np.uint16) if labels is None else labels.astype(np.uint16, copy=True)
         self._history = History(start)
         self.prompts: list[Prompt] = list(prompts)
-        self._undone: list[Prompt] = []
-        self.notes: tuple[str, ...] = ()
+        self.answer: Answer | None = None
+        # What each step of the history added; None for those that nothing was drawn for.
+        self._done: list[Prompt | None] = []
+        self._undone: list[Prompt | None] = []
 
     @property
     def labels(self) -> Image:
@@ -76,33 +96,52 @@ class Session:
         Raises:
             ContentError: the prompt lies outside of the volume. The session is as before.
         """
-        marks = marks_of([*self.prompts, prompt], prompt.label, self.image.shape, self.image.affine)
-        labels = self._history.labels
-        current = labels == prompt.label
-        if marks.empty and not current.any():
-            # Only "not this" was said, of something that is not there yet.
-            box, after = NOTHING, labels[NOTHING]
-        else:
-            answer = self._segmenter.answer(prompt.label, marks, current)
-            box, self.notes = answer.box, answer.notes
-            after = _merged(labels[box], answer.inside, prompt.label, box, masking)
+        answer = self._responder.respond([*self.prompts, prompt], prompt.label, self.mask(prompt.label))
         self.prompts.append(prompt)
-        self._undone.clear()
-        return self._history.put(box, after)
+        return self._take(answer, prompt.label, masking, prompt)
+
+    def refine(self, label: int = 1, width: float = 3.0, masking: Masking = Masking()) -> Change:
+        """Move the boundary of a label to the edges in the image nearby.
+
+        Args:
+            label: that has voxels.
+            width: mm that the boundary may move.
+            masking: what may change.
+
+        Raises:
+            UsageError: the label has no voxels.
+        """
+        mask = self.mask(label)
+        if not mask.any():
+            raise UsageError(f"Label {label} has no voxels whose boundary could be refined.")
+        return self._take(self._responder.refine(mask, width), label, masking, None)
 
     def undo(self) -> Change | None:
-        """Take the last prompt back; None where there is none of this session."""
+        """Take the last step back, with its prompt; None where there is none of this session."""
         change = self._history.undo()
         if change is not None:
-            self._undone.append(self.prompts.pop())
+            prompt = self._done.pop()
+            self._undone.append(prompt)
+            if prompt is not None:
+                self.prompts.pop()
         return change
 
     def redo(self) -> Change | None:
-        """Obey the prompt again that was undone last; None where none was."""
+        """Do the step again that was undone last; None where none was."""
         change = self._history.redo()
         if change is not None:
-            self.prompts.append(self._undone.pop())
+            prompt = self._undone.pop()
+            self._done.append(prompt)
+            if prompt is not None:
+                self.prompts.append(prompt)
         return change
+
+    def _take(self, answer: Answer, label: int, masking: Masking, prompt: Prompt | None) -> Change:
+        self.answer = answer
+        before = self._history.labels[answer.box]
+        self._done.append(prompt)
+        self._undone.clear()
+        return self._history.put(answer.box, _merged(before, answer.inside, label, answer.box, masking))
 
 
 def _merged(before: np.ndarray, found: np.ndarray, label: int, box: Box, masking: Masking) -> np.ndarray:

@@ -14,7 +14,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +27,36 @@ _LOCK = "lock"
 _MEMORY = Path("/dev/shm")
 _SPARE = 64 * 2**20
 _ABANDONED_AFTER = 3600.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Arrays that outlive a job, so that several jobs look at them without sending them again.
+
+    Attributes:
+        folder: where they lie, until :meth:`release` or the end of the client.
+        files: name to file name.
+    """
+
+    folder: Path
+    files: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """What a job's parameters say of them."""
+        return {"folder": str(self.folder), "files": dict(self.files)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Kept:
+        """What :meth:`to_json` wrote."""
+        return cls(Path(data["folder"]), dict(data["files"]))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of them, mapped copy-on-write; raises WorkerError if they are gone."""
+        return read_arrays(self.folder, self.files, mapped=True)
+
+    def release(self) -> None:
+        """Remove them; whoever has them mapped keeps what it has."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Exchange:

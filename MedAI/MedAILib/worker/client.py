@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import MedAIError, UsageError, WorkerError
 from ..progress import Step
-from .arrays import Exchange, read_arrays, write_arrays
+from .arrays import Exchange, Kept, read_arrays, write_arrays
 from .connection import Connection
 from .events import Event, Failed, Finished, Outcome, Started, Warned
 from .job import Job
@@ -131,6 +131,21 @@ class Worker:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return job
+
+    def keep(self, arrays: Mapping[str, np.ndarray]) -> Kept:
+        """Lay arrays where the worker finds them in any later job, also in one after it has started anew.
+
+        Raises:
+            UsageError: an array holds objects.
+            WriteError: the folder for temporary files is full or not writable.
+            WorkerError: the worker was closed.
+        """
+        folder = self._exchange.folder(sum(np.asarray(array).nbytes for array in arrays.values()))
+        try:
+            return Kept(folder, write_arrays(folder, "kept", arrays))
+        except MedAIError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def close(self) -> None:
         """End the process, cancel what is under way and remove all files; waits a few seconds at most."""

@@ -17,7 +17,9 @@ from ..progress import Progress
 
 TASKS: dict[str, str] = {
     "devices": "MedAILib.inference.devices_task:run",
+    "interact": "MedAILib.pipeline.interact_task:run",
     "ping": "MedAILib.worker.tasks:ping",
+    "refine": "MedAILib.pipeline.interact_task:run_refine",
     "register": "MedAILib.pipeline.register_task:run",
     "segment": "MedAILib.pipeline.task:run",
     "superres": "MedAILib.pipeline.superres_task:run",

@@ -1,0 +1,113 @@
+"""The worker's tasks "interact" and "refine"."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..image import Image
+from ..interactive.answering import answer_prompts
+from ..interactive.request import Engine, Question, Reply, kept_image, write_reply
+from ..interactive.segmenter import Answer, Segmenter
+
+ANSWERING = "Answering"
+REFINING = "Refining the boundary"
+_VOLUMES = 2
+"""How many volumes stay warm; what is computed of one can be larger than the volume."""
+
+Arrays = dict[str, np.ndarray]
+
+
+class Volume:
+    """A volume in the worker, and those who have worked on it.
+
+    Args:
+        image: mapped from the client's files.
+        device: the name that the user chose.
+    """
+
+    def __init__(self, image: Image, device: str) -> None:
+        self.image, self.device = image, device
+        self._segmenters: dict[Engine, tuple[Segmenter, str]] = {}
+
+    def segmenter(self, engine: Engine) -> tuple[Segmenter, str]:
+        """Who answers, and what it is called; made when first asked for.
+
+        Raises:
+            ModelError: the network is missing, damaged or untrained.
+        """
+        if engine not in self._segmenters:
+            self._segmenters[engine] = self._make(engine)
+        return self._segmenters[engine]
+
+    def _make(self, engine: Engine) -> tuple[Segmenter, str]:
+        from ..interactive.online.segmenter import OnlineSegmenter
+
+        return OnlineSegmenter(self.image, self.device), "online"
+
+
+def run(parameters: dict[str, Any], arrays: Arrays, context: Any) -> tuple[dict[str, Any], Arrays]:
+    """Answer what was drawn; parameters and arrays are those of :meth:`MedAILib.interactive.request.Question.message`.
+
+    Args:
+        parameters: plain JSON values.
+        arrays: "current", the box of the mask.
+        context: the worker's: ``progress(stages)``, ``warm`` (kept between jobs), ``device``.
+    """
+
+    def answer(volume: Volume, question: Question, check: Callable[[], None]) -> tuple[Answer, str]:
+        segmenter, name = volume.segmenter(question.engine)
+        found = answer_prompts(segmenter, volume.image, question.prompts, question.label, question.current, check)
+        return found, name
+
+    return _run(parameters, arrays, context, ANSWERING, answer)
+
+
+def run_refine(parameters: dict[str, Any], arrays: Arrays, context: Any) -> tuple[dict[str, Any], Arrays]:
+    """Refine the boundary of the mask; arguments as of :func:`run`."""
+    from ..interactive.refine import refine
+
+    def answer(volume: Volume, question: Question, check: Callable[[], None]) -> tuple[Answer, str]:
+        found = refine(volume.image, question.current, question.width, volume.device)
+        return Answer(found.box, found.inside, (_change(found.before_ml, found.after_ml),)), "edges"
+
+    return _run(parameters, arrays, context, REFINING, answer)
+
+
+def _change(before: float, after: float) -> str:
+    """What a refinement did to the volume, as a sentence."""
+    share = f" ({100.0 * (after / before - 1.0):+.1f} %)" if before > 0 else ""
+    return f"Volume {before:.2f} ml before, {after:.2f} ml now{share}."
+
+
+def _run(
+    parameters: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    context: Any,
+    stage: str,
+    answer: Callable[[Volume, Question, Callable[[], None]], tuple[Answer, str]],
+) -> tuple[dict[str, Any], Arrays]:
+    progress = context.progress({stage: 1.0})
+    progress.stage(stage)
+    started = time.perf_counter()
+    volume = _volume(parameters, context)
+    question = Question.read(parameters, arrays, volume.image.shape)
+    found, engine = answer(volume, question, progress.check)
+    seconds = time.perf_counter() - started
+    return write_reply(Reply(found.box, found.inside, found.notes, engine, seconds, volume.device))
+
+
+def _volume(parameters: Mapping[str, Any], context: Any) -> Volume:
+    """The volume of an earlier job, else one mapped from the client's files; the oldest ones go."""
+    key = ("volume", str(parameters["kept"]["folder"]))
+    volumes = [known for known in context.warm if isinstance(known, tuple) and known[0] == "volume" and known != key]
+    gone = [known for known in volumes if not Path(known[1]).is_dir()]
+    for old in {*gone, *volumes[: max(0, len(volumes) - _VOLUMES + 1)]}:
+        del context.warm[old]
+    volume = context.warm.pop(key, None) or Volume(kept_image(parameters), context.device)
+    context.warm[key] = volume
+    return volume
