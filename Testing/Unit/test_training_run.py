@@ -156,17 +156,22 @@ def test_one_sample_is_learned_by_heart(tmp_path: Path) -> None:
 
 TWO = """
 import hashlib, sys
+from contextlib import closing
 from pathlib import Path
 from MedAILib.training import job
 from MedAILib.training.config import load_recipe
 from MedAILib.training.distributed import World
 from MedAILib.training.trainer import Trainer
-recipe, world = load_recipe(sys.argv[1]), World("cpu")
-trainer = Trainer(recipe, *job.load_data(recipe, Path(sys.argv[2])), Path(sys.argv[3]), world)
-trainer.run()
-digest = hashlib.sha256(b"".join(v.numpy().tobytes() for v in trainer.network.state_dict().values())).hexdigest()
-Path(sys.argv[3], f"rank{world.rank}").write_text(digest)
-world.close()
+
+def train(recipe, data, output, world):
+    trainer = Trainer(recipe, *job.load_data(recipe, data), output, world)
+    trainer.run()
+    return b"".join(v.numpy().tobytes() for v in trainer.network.state_dict().values())
+
+recipe, data, output = load_recipe(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+with closing(World("cpu")) as world:
+    weights = train(recipe, data, output, world)
+    (output / f"rank{world.rank}").write_text(hashlib.sha256(weights).hexdigest())
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import torch
@@ -58,6 +59,8 @@ class World:
 
     def close(self) -> None:
         if self._joined:
+            # A wrapped network that outlives the group is torn down when Python ends, which can abort the process.
+            gc.collect()
             distributed.destroy_process_group()
             self._joined = False
 
