@@ -7,6 +7,7 @@ into the coordinates of the node that receives it. Arrays are (k, j, i), points 
 
 from __future__ import annotations
 
+from .patches import others_on_grid, patch_from_array, segment_on_grid
 from .places import local_affine, without_voxels, world_from_local
 from .points import points_from_markups, points_to_markups
 from .segmentations import (
@@ -31,7 +32,7 @@ from .transforms import (
     transform_from_node,
     transform_to_node,
 )
-from .volumes import image_from_node, image_to_volume, labels_from_volume, volume_from_image
+from .volumes import image_from_node, image_to_volume, labels_from_volume, own_image_from_node, volume_from_image
 
 __all__ = [
     "BINARY_LABELMAP",
@@ -52,9 +53,13 @@ __all__ = [
     "mask_from_segment",
     "matrix_from_transform",
     "matrix_to_transform",
+    "others_on_grid",
+    "own_image_from_node",
     "parts_to_transform",
+    "patch_from_array",
     "points_from_markups",
     "points_to_markups",
+    "segment_on_grid",
     "segments_from_labels",
     "transform_from_node",
     "transform_to_node",

@@ -128,7 +128,7 @@ def labels_from_segmentation(
         layer = layer_of(group[0][1])
         if layer is None:
             continue
-        array, where = _on_grid(layer, shape, affine)
+        array, where = on_grid(layer, shape, affine)
         numbers = np.zeros(max(int(array.max(initial=0)), *(s.GetLabelValue() for _, s in group)) + 1, result.dtype)
         for number, segment in group:
             numbers[segment.GetLabelValue()] = number
@@ -192,19 +192,28 @@ def _grid(segmentation: Node, name: str) -> tuple[tuple[int, int, int], np.ndarr
     return (k, j, i), layer_affine(geometry)
 
 
-def _on_grid(
+def whole_shift(step: np.ndarray, shape: Sequence[int]) -> tuple[int, int, int] | None:
+    """How many voxels (k, j, i) one grid lies off another; None where their lattices do not coincide.
+
+    Args:
+        step: from the voxels (i, j, k) of the first to those of the second.
+        shape: of the first.
+    """
+    offset = step[:3, 3][::-1]
+    turned = np.abs(step[:3, :3] - np.eye(3)).max() * max(shape)
+    if turned >= _ALIGNED * 100 or np.abs(offset - np.round(offset)).max() >= _ALIGNED:
+        return None
+    k, j, i = (int(number) for number in np.round(offset))
+    return k, j, i
+
+
+def on_grid(
     layer: Node, shape: tuple[int, int, int], affine: np.ndarray
 ) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
     """The part of a layer that lies on a grid, and where: shifted when the lattices coincide, else nearest voxel."""
-    step = np.linalg.inv(affine) @ layer_affine(layer)
-    offset = step[:3, 3][::-1]
     array = layer_array(layer)
-    reach = max(array.shape)
-    if (
-        np.abs(step[:3, :3] - np.eye(3)).max() * reach < _ALIGNED * 100
-        and np.abs(offset - np.round(offset)).max() < _ALIGNED
-    ):
-        first = [int(number) for number in np.round(offset)]
+    first = whole_shift(np.linalg.inv(affine) @ layer_affine(layer), array.shape)
+    if first is not None:
         inside = [
             (max(f, 0), max(f, 0, min(f + n, size))) for f, n, size in zip(first, array.shape, shape, strict=True)
         ]

@@ -41,12 +41,26 @@ def image_from_node(node: Node, frame: int | None = None) -> Image:
     if is_sequence(node):
         place = proxy_of(node)  # the items themselves stand under no transform
         node, name = item_of(node, frame or 0)
+    array = _intensities(node, name)
+    return Image(array, world_from_local(node if place is None else place) @ local_affine(node), name)
+
+
+def own_image_from_node(node: Node) -> Image:
+    """A scalar volume as an intensity image in its own RAS, whatever the transforms that it stands under.
+
+    The array and the errors are those of :func:`image_from_node`.
+    """
+    name = node.GetName() or "volume"
+    return Image(_intensities(node, name), local_affine(node), name)
+
+
+def _intensities(node: Node, name: str) -> np.ndarray:
+    """(k, j, i) read-only view of a scalar volume."""
     if not node.IsA("vtkMRMLVolumeNode"):
         raise UsageError(f"{name} is not a volume but a {node.GetNodeTagName()}. Choose a scalar volume.")
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
         raise ContentError(f"{name} is a label map, not an image. Choose the volume that it was drawn on.")
-    array = voxels_of(node.GetImageData(), name)
-    return Image(array, world_from_local(node if place is None else place) @ local_affine(node), name)
+    return voxels_of(node.GetImageData(), name)
 
 
 def volume_from_image(scene: Node, image: Image, table: Sequence[Label] = (), like: Node | None = None) -> Node:

@@ -1,0 +1,58 @@
+"""Who is asked about a volume, and under which number each segment is known there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from MedAILib.image import Image
+
+from .target import Target
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Who answers, and where it computes."""
+
+    name: str = "auto"
+    device: str = "auto"
+
+
+def _in_the_worker(image: Image, engine: Engine) -> Any:
+    from MedAILib.interactive import request
+    from MedAILib.interactive.remote import Assistant
+
+    return Assistant(image, request.Engine(engine.name), engine.device)
+
+
+class Assistants:
+    """Keeps the last one, so that a volume goes to the worker once.
+
+    Args:
+        make: an object like :class:`MedAILib.interactive.remote.Assistant` for an image in its volume's own RAS.
+    """
+
+    def __init__(self, make: Callable[[Image, Engine], Any] = _in_the_worker) -> None:
+        self._make = make
+        self._known: tuple[Any, ...] = ()
+        self._assistant: Any = None
+        self._labels: dict[tuple[str, str], int] = {}
+
+    def of(self, target: Target, engine: Engine) -> Any:
+        """The one for a volume as it is now."""
+        wanted = (*target.volume_state(), engine)
+        if self._assistant is None or self._known != wanted:
+            self.close()
+            self._assistant, self._known = self._make(target.image(), engine), wanted
+        return self._assistant
+
+    def label(self, target: Target) -> int:
+        """The same number for the same segment, from 1."""
+        return self._labels.setdefault((target.segmentation.GetID(), target.segment_id), len(self._labels) + 1)
+
+    def close(self) -> None:
+        """Let go of the volume."""
+        if self._assistant is not None:
+            self._assistant.close()
+        self._assistant, self._known = None, ()
