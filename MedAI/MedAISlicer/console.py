@@ -1,4 +1,4 @@
-"""``MedAILib.segment``, ``register`` and ``superresolve`` for nodes: for Slicer's Python console and for scripts."""
+"""``MedAILib.segment``, ``interact``, ``register`` and ``superresolve`` for nodes: for Slicer's console and scripts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import slicer
 
 from MedAILib.api import run_job
 from MedAILib.errors import MedAIError, UsageError
+from MedAILib.image import Image
+from MedAILib.interactive.remote import Assistant
+from MedAILib.interactive.request import AUTO, Engine
 from MedAILib.pipeline.request import Request
 from MedAILib.progress_line import ProgressLine
 from MedAILib.registration.request import RegistrationRequest
@@ -18,6 +21,7 @@ from MedAILib.worker import Event
 from MedAILib.worker.events import Finished, Warned
 
 from . import mrml, results, tables
+from .assist.console_session import NodeSession
 from .modality import modality_of
 from .registration.inputs import Inputs, as_mask
 from .registration.outputs import Outputs
@@ -76,6 +80,45 @@ def segment(
     node = results.write_segmentation(volume, result.labels, summary.table, summary.provenance, output)
     tables.write_statistics(node, [summary])
     return node
+
+
+def interact(
+    volume: Node,
+    output: Node | None = None,
+    *,
+    engine: Engine = AUTO,
+    device: str = "auto",
+    segment: str | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> NodeSession:
+    """Begin to segment a volume node with points, strokes, boxes and lassos.
+
+    Args:
+        volume: scalar volume node.
+        output: segmentation node that is drawn in; None for a new one.
+        engine: who answers.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        segment: name or ID of the segment that is drawn; None for an empty one, which is added if there is none.
+        overwrite: voxels of other segments may be taken.
+        progress: tell stages and warnings on the console.
+
+    Returns:
+        A session with ``add_point(ras, positive=True)``, ``add_stroke``, ``add_box``, ``add_lasso``, ``refine``,
+        ``undo``, ``redo``, ``mask()``, ``prompts()`` and the ``segmentation`` node. Places are RAS mm of the world. Its
+        prompts are those that the effect AI assist shows and goes on with.
+
+    Raises:
+        MedAIError: each failure has its own subclass, see :mod:`MedAILib.errors`. The scene is as it was then.
+        RequirementsError: a Python package is missing, and was not installed when Slicer offered it.
+    """
+    _ensure_packages()
+    line = ProgressLine(progress)
+
+    def make(image: Image) -> Assistant:
+        return Assistant(image, engine, device, lambda event: _show(line, event))
+
+    return NodeSession(volume, output, segment, make, overwrite)
 
 
 def register(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import pytest
 
 from MedAILib.errors import MedAIError
 from MedAILib.image import Image
@@ -138,11 +137,3 @@ class Answerer:
 
     def fail(self, error: MedAIError) -> None:
         self.jobs[-1].push(Failed(error.code, str(error)))
-
-
-@pytest.fixture
-def answerers() -> Iterator[Callable[[], Answerer]]:
-    """Gives the newest one."""
-    Answerer.made.clear()
-    yield lambda: Answerer.made[-1]
-    Answerer.made.clear()

@@ -78,3 +78,13 @@ def written(volume: Any) -> Any:
     from MRML.brain import FACTS, TABLE, labels, result
 
     return results.write_segmentation(volume, labels(result()), TABLE, FACTS)
+
+
+@pytest.fixture
+def answerers() -> Iterator[Any]:
+    """Gives the newest of those that take the place of an assistant in the worker."""
+    from MRML.assist import Answerer
+
+    Answerer.made.clear()
+    yield lambda: Answerer.made[-1]
+    Answerer.made.clear()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from MedAILib.image import Image
+from MedAILib.interactive.prompts import Prompt
 
 from .target import Target
 
@@ -47,7 +48,28 @@ class Assistants:
             self._assistant, self._known = self._make(target.image(), engine), wanted
         return self._assistant
 
-    def label(self, target: Target) -> int:
+    def question(self, target: Target, new: Sequence[Prompt]) -> tuple[list[Prompt], int, int]:
+        """What is asked about a segment when something was drawn.
+
+        Args:
+            target: the segment.
+            new: what was drawn, in the volume's own RAS.
+
+        Returns:
+            All prompts, the new ones last; the number of the segment in them; how many of its prompts are left out
+            because they lie outside of the volume.
+        """
+        own, elsewhere = target.prompts()
+        prompts: list[Prompt] = []
+        # What was drawn for the other segments tells what does not belong to this one.
+        for segment_id in target.segmentation.GetSegmentation().GetSegmentIDs():
+            if segment_id != target.segment_id:
+                other = Target(target.volume, target.segmentation, segment_id)
+                prompts += _labeled(other.prompts()[0], self._label(other))
+        label = self._label(target)
+        return [*prompts, *_labeled([*own, *new], label)], label, elsewhere
+
+    def _label(self, target: Target) -> int:
         """The same number for the same segment, from 1."""
         return self._labels.setdefault((target.segmentation.GetID(), target.segment_id), len(self._labels) + 1)
 
@@ -56,3 +78,7 @@ class Assistants:
         if self._assistant is not None:
             self._assistant.close()
         self._assistant, self._known = None, ()
+
+
+def _labeled(prompts: Iterable[Prompt], label: int) -> list[Prompt]:
+    return [replace(prompt, label=label) for prompt in prompts]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -76,7 +76,6 @@ class _Asked:
         settings: as they were.
         width: of the boundary that may move, mm, for a refinement; 0 for prompts.
         segment, volume: their state when it was asked.
-        prompts: the segment's, with those that are new.
     """
 
     target: Target
@@ -84,7 +83,6 @@ class _Asked:
     width: float
     segment: tuple[Any, ...]
     volume: tuple[Any, ...]
-    prompts: tuple[Prompt, ...]
 
 
 @dataclass
@@ -237,25 +235,14 @@ class AssistController:
             return  # the question about the packages let the windows live
         waiting = self._waiting
         settings = waiting.settings
-        known, elsewhere = target.prompts()
+        prompts, label, elsewhere = self._assistants.question(target, waiting.prompts)
         self._notes = [note for note in (waiting.again, wording.elsewhere(elsewhere)) if note]
-        prompts = (*known, *waiting.prompts)
         assistant = self._assistants.of(target, Engine(settings.engine, settings.device))
-        self._asked = _Asked(target, settings, waiting.width, target.segment_state(), target.volume_state(), prompts)
+        self._asked = _Asked(target, settings, waiting.width, target.segment_state(), target.volume_state())
         if waiting.width:
             self._job = assistant.ask_refine(target.current(), waiting.width)
-            return
-        label, others = self._assistants.label(target), self._of_others(target)
-        self._job = assistant.ask([*others, *_labeled(prompts, label)], label, target.current())
-
-    def _of_others(self, target: Target) -> list[Prompt]:
-        """What was drawn for the other segments tells what does not belong to this one."""
-        found: list[Prompt] = []
-        for segment_id in target.segmentation.GetSegmentation().GetSegmentIDs():
-            if segment_id != target.segment_id:
-                other = Target(target.volume, target.segmentation, segment_id)
-                found += _labeled(other.prompts()[0], self._assistants.label(other))
-        return found
+        else:
+            self._job = assistant.ask(prompts, label, target.current())
 
     def _take(self, event: Any) -> None:
         if isinstance(event, Step):
@@ -321,7 +308,7 @@ class AssistController:
 
     def _kept(self, asked: _Asked) -> list[Prompt]:
         """All prompts of the segment, also those that were drawn on another volume."""
-        return [*prompt_tags.read(asked.target.segment), *self._waiting.prompts]
+        return [*prompt_tags.read(asked.target.segment, asked.target.volume), *self._waiting.prompts]
 
     def _told(self, asked: _Asked, answer: Any, written: Written, grown: int) -> str:
         voxel = abs(float(np.linalg.det(asked.target.affine()[:3, :3]))) / 1000.0
@@ -354,7 +341,3 @@ class AssistController:
         if self._job is not None:
             self._job.cancel()
             self._job = None
-
-
-def _labeled(prompts: Iterable[Prompt], label: int) -> list[Prompt]:
-    return [replace(prompt, label=label) for prompt in prompts]

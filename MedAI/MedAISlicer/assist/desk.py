@@ -162,8 +162,7 @@ class Desk:
             self._say(_("The segment has no prompts."))
             return
         self._effect.saveStateForUndo()
-        prompt_tags.write(target.segment, ())
-        target.segment.Modified()
+        prompt_tags.write(target.segment, (), target.volume)
         self._say(_("The prompts were cleared; the segment stays as it is."))
         self._show_marks()
 
@@ -262,7 +261,7 @@ class Desk:
     def _read_marks(self, target: Target | None) -> tuple[list[Mark], tuple[Any, ...]]:
         if target is None or target.why_gone():
             return [], ()
-        prompts = [*prompt_tags.read(target.segment), *self.controller.pending]
+        prompts = [*prompt_tags.read(target.segment, target.volume), *self.controller.pending]
         marks = [Mark(one.kind, world_points(target.volume, one.points), one.positive) for one in prompts]
         self._marks.half = 0.5 * max(spacing_of(mrml.local_affine(target.volume)))
         return marks, tuple((mark.kind, mark.positive, mark.points.tobytes()) for mark in marks)

@@ -1,7 +1,6 @@
 """From where the user points, in the world, to the volume's own RAS in which prompts are kept, and back.
 
-Kept there, a prompt moves along with the volume when its parent transform is changed, and survives a hardened one of
-another node.
+Kept there, a prompt moves along with the volume when its parent transform is changed.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from .. import mrml
 
 Node = Any
 
-_DIGITS = 3
+DIGITS = 3
 """Of a millimeter that are kept: the tags of a segment are text."""
 
 
 def own_points(volume: Node, points: Iterable[Iterable[float]]) -> np.ndarray:
     """World points (n, 3) in the volume's own RAS; its parent transforms may be of any kind."""
-    return np.round(_through(volume.TransformPointFromWorld, points), _DIGITS)
+    return np.round(_through(volume.TransformPointFromWorld, points), DIGITS)
 
 
 def world_points(volume: Node, points: np.ndarray) -> np.ndarray:
@@ -50,7 +49,7 @@ def own_length(volume: Node, near: np.ndarray, length: float) -> float:
     if volume.GetParentTransformNode() is None or length == 0.0:
         return length
     steps = own_directions(volume, near, np.eye(3))
-    return round(length * abs(float(np.linalg.det(steps))) ** (1.0 / 3.0), _DIGITS)
+    return round(length * abs(float(np.linalg.det(steps))) ** (1.0 / 3.0), DIGITS)
 
 
 def own_directions(volume: Node, near: np.ndarray, directions: np.ndarray) -> np.ndarray:

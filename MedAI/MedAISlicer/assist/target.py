@@ -93,7 +93,7 @@ class Target:
 
     def prompts(self) -> tuple[list[Prompt], int]:
         """The segment's prompts that lie in the volume, and how many do not: they were drawn on another one."""
-        prompts = prompt_tags.read(self.segment)
+        prompts = prompt_tags.read(self.segment, self.volume)
         affine = mrml.local_affine(self.volume)
         near = [prompt for prompt in prompts if reaches(prompt, self.shape, affine)]
         return near, len(prompts) - len(near)

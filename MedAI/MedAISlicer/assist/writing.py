@@ -59,9 +59,11 @@ def write(
         others = mrml.others_on_grid(target.segmentation, target.segment_id, box, target.affine())
         kept = int(np.count_nonzero(added & others))
         added &= ~others
+    if prompts is None and not (added.any() or removed.any()):
+        return Written(0, kept)  # a state that equals the next one would make undo go back two steps
     editor.save_state()
     if prompts is not None:
-        prompt_tags.write(target.segment, prompts)
+        prompt_tags.write(target.segment, prompts, target.volume)
     reference, affine = editor.reference(), target.affine()
     for change, add in ((removed, False), (added, True)):
         smaller = _smallest(change)
