@@ -11,6 +11,7 @@ from ..errors import ModelError
 from .dlest import DLEST
 from .hifidiff import HiFiDiff
 from .lapirn import LapIRN
+from .promptable import PromptableUNet
 from .thick_slice import ThickSliceNetwork
 from .tm_dca import TMDCA
 from .unet import ResidualUNet
@@ -20,6 +21,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "dlest": DLEST,
     "hifidiff": HiFiDiff,
     "lapirn": LapIRN,
+    "promptable_unet": PromptableUNet,
     "residual_unet": ResidualUNet,
     "thick_slice": ThickSliceNetwork,
     "tm_dca": TMDCA,

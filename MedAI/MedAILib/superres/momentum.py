@@ -25,7 +25,7 @@ class OrthogonalizedMomentum(torch.optim.Optimizer):
     """
 
     def __init__(self, network: nn.Module, learning_rate: float, momentum: float = 0.95) -> None:
-        kernels = [p for p in network.parameters() if p.ndim == 4 and min(p.shape[:2]) >= _LEAST]
+        kernels = [p for p in network.parameters() if p.ndim >= 4 and min(p.shape[:2]) >= _LEAST]
         chosen = {id(p) for p in kernels}
         others = [p for p in network.parameters() if id(p) not in chosen]
         groups = [{"params": part, "matrices": part is kernels} for part in (kernels, others) if part]

@@ -221,7 +221,7 @@ def table_from(values: Mapping[str, Any]) -> ClassTable:
 
 def task_of(values: Mapping[str, Any]) -> str:
     """What the network of a recipe is for: ``"segmentation"``, if it does not say, ``"registration"``, ``"superres"``,
-    ``"between"`` or ``"slices"``."""
+    ``"between"``, ``"slices"`` or ``"clicks"``."""
     return str(values.get("task", "segmentation"))
 
 

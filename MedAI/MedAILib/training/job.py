@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import ReadError, UsageError
 from .between.job import train_between
+from .clicks.job import train_clicks
 from .config import Recipe, load_recipe, load_values, recipe_from, task_of
 from .distributed import World
 from .export import export_model
@@ -52,6 +53,7 @@ def train(
         "superres": train_superres,
         "between": train_between,
         "slices": train_slices,
+        "clicks": train_clicks,
     }
     other = others.get(task_of(values))
     if other is not None:

@@ -1,0 +1,1 @@
+"""The trained network behind interactive segmentation: what it sees, where it looks, and what becomes of its answer."""
