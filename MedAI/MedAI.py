@@ -35,8 +35,15 @@ class MedAI(ScriptedLoadableModule):
             "MedAI is open source under the Apache License 2.0. The card of each model names the data and the "
             "publications that it rests on."
         )
+        slicer.app.connect("startupCompleted()", self.registerEffect)
         # Not before: the Sample Data module may be loaded after this one.
         slicer.app.connect("startupCompleted()", self.registerSample)
+
+    def registerEffect(self) -> None:
+        """Offer AI assist in every Segment Editor."""
+        from MedAISlicer.assist.register import register_effect
+
+        register_effect()
 
     def registerSample(self) -> None:
         """List the sample in the Sample Data module."""

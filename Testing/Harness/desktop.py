@@ -59,6 +59,7 @@ class Desktop:
         messages: (kind, text) of all dialogs that would have been shown.
         confirm: what the user answers to questions.
         scene: the application around the present scene.
+        views: the layout manager; None where no view is open.
         widgets: module name to the object of its open panel.
         status: texts of the status bar.
     """
@@ -68,6 +69,7 @@ class Desktop:
     confirm: bool = True
     widgets: dict[str, Any] = field(default_factory=dict)
     scene: Any = None
+    views: Any = None
 
     def new_scene(self, folder: Path) -> Any:
         """Begin with an empty scene, and with no dialog shown yet; ``folder`` takes temporary files."""
@@ -76,7 +78,7 @@ class Desktop:
         self.close_scene()
         self.messages.clear()
         self.status.clear()
-        self.confirm = True
+        self.confirm, self.views = True, None
         self.scene = scene.Application(folder)
         self.scene.install()
         return self.scene.scene
@@ -169,16 +171,25 @@ def desktop() -> Desktop:
     if reason:
         raise RuntimeError(reason)
     import slicer
+    from PySide6.QtGui import QIcon
     from PySide6.QtWidgets import QApplication
 
-    from . import parameters, pythonqt, scripted
+    from . import effects, parameters, pythonqt, scripted
 
     QApplication.instance() or QApplication(["medai-tests"])
     here = Desktop()
     for name, classes in (("qt", pythonqt.QT), ("ctk", pythonqt.CTK)):
         _module(name, {cls.__name__: cls for cls in classes})
+    sys.modules["qt"].QIcon = QIcon  # type: ignore[attr-defined]
     for cls in pythonqt.SLICER:
         setattr(slicer, cls.__name__, cls)
+    _module(
+        "SegmentEditorEffects", {"AbstractScriptedSegmentEditorEffect": effects.AbstractScriptedSegmentEditorEffect}
+    )
+    scripted_effect = {"qSlicerSegmentEditorScriptedEffect": effects.ScriptedEffect}
+    _module("qSlicerSegmentationsEditorEffectsPythonQt", scripted_effect)
+    slicer.qSlicerSegmentEditorEffectFactory = effects.EffectFactory
+    slicer.qSlicerSegmentEditorAbstractEffect = effects.AbstractEffect
     _module("slicer.ScriptedLoadableModule", {name: getattr(scripted, name) for name in scripted.__all__})
     _module("slicer.i18n", {"tr": lambda text: text, "translate": lambda context, text: text})
     _module(
@@ -231,6 +242,9 @@ class Application:
 
     def testingEnabled(self) -> bool:
         return False
+
+    def layoutManager(self) -> Any:
+        return desktop().views
 
     def setOverrideCursor(self, cursor: Any) -> None: ...
 

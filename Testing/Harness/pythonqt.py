@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import shiboken6
 from PySide6 import QtCore, QtWidgets
 
-from . import placeholders
+from . import placeholders, segment_editor
 
 _known: dict[int, Any] = {}
 
@@ -189,6 +189,13 @@ class QComboBox(QWidget):
     signals = ("currentIndexChanged", "activated")
 
 
+class QTabWidget(QWidget):
+    made_of = QtWidgets.QTabWidget
+    properties = ("currentIndex", "count")
+    methods = ("setCurrentIndex", "widget")
+    signals = ("currentChanged",)
+
+
 class QPlainTextEdit(QWidget):
     made_of = QtWidgets.QPlainTextEdit
     properties = ("plainText", "readOnly")
@@ -261,6 +268,38 @@ class qMRMLSegmentSelectorWidget(QWidget):
     signals = ("currentNodeChanged", "currentSegmentChanged")
 
 
+class qMRMLSegmentEditorWidget(QWidget):
+    made_of = segment_editor.qMRMLSegmentEditorWidget
+    properties = ("unorderedEffectsVisible",)
+    methods = (
+        "setMRMLScene",
+        "mrmlScene",
+        "setMRMLSegmentEditorNode",
+        "mrmlSegmentEditorNode",
+        "setSegmentationNode",
+        "segmentationNode",
+        "setSourceVolumeNode",
+        "sourceVolumeNode",
+        "setCurrentSegmentID",
+        "currentSegmentID",
+        "setActiveEffect",
+        "setActiveEffectByName",
+        "activeEffect",
+        "effectByName",
+        "setEffectNameOrder",
+        "setMaximumNumberOfUndoStates",
+        "updateEffectList",
+        "updateWidgetFromMRML",
+        "saveStateForUndo",
+        "undo",
+        "redo",
+        "installKeyboardShortcuts",
+        "uninstallKeyboardShortcuts",
+        "removeViewObservations",
+    )
+    signals = ("segmentationNodeChanged", "sourceVolumeNodeChanged", "currentSegmentIDChanged")
+
+
 class qMRMLTableView(QWidget):
     made_of = placeholders.qMRMLTableView
     methods = ("setMRMLScene", "setMRMLTableNode", "mrmlTableNode", "resizeColumnsToContents")
@@ -275,11 +314,19 @@ QT = (
     QSlider,
     QDoubleSpinBox,
     QComboBox,
+    QTabWidget,
     QPlainTextEdit,
     QProgressBar,
     QTimer,
     QVBoxLayout,
 )
 CTK = (ctkCollapsibleButton, ctkSliderWidget)
-SLICER = (qMRMLWidget, qMRMLNodeComboBox, qMRMLCheckableNodeComboBox, qMRMLSegmentSelectorWidget, qMRMLTableView)
+SLICER = (
+    qMRMLWidget,
+    qMRMLNodeComboBox,
+    qMRMLCheckableNodeComboBox,
+    qMRMLSegmentEditorWidget,
+    qMRMLSegmentSelectorWidget,
+    qMRMLTableView,
+)
 CLASSES = {cls.__name__: cls for cls in (*QT, *CTK, *SLICER)}

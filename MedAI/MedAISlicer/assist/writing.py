@@ -64,17 +64,14 @@ def write(
     editor.save_state()
     if prompts is not None:
         prompt_tags.write(target.segment, prompts, target.volume)
-    reference, affine = editor.reference(), target.affine()
+    reference = editor.reference()
     for change, add in ((removed, False), (added, True)):
         smaller = _smallest(change)
         if smaller is None:
             continue
         start = [outer.start + side.start for outer, side in zip(box, smaller, strict=True)]
-        labelmap = mrml.patch_from_array(
-            change[smaller], centre_shift(affine, (start[0], start[1], start[2])), reference
-        )
-        if labelmap is not None:
-            editor.change(target, labelmap, add)
+        affine = centre_shift(target.affine(), (start[0], start[1], start[2]))
+        editor.change(target, mrml.patch_from_array(change[smaller], affine, reference), add)
     wanted = (before | added) & ~removed
     after = target.within(box)
     return Written(int(np.count_nonzero(after != before)), kept, int(np.count_nonzero(after != wanted)))

@@ -15,7 +15,7 @@ from slicer.util import arrayFromVTKMatrix
 
 from MedAILib.geometry import Shape, centre_shift
 
-from .segmentations import layer_array, layer_from_array, layer_of, on_grid, whole_shift
+from .segmentations import layer_from_array, layer_of, on_grid, whole_shift
 
 Node = Any
 Box = tuple[slice, slice, slice]
@@ -52,42 +52,34 @@ def _mark(found: np.ndarray, segment: Node, affine: np.ndarray) -> None:
         found[where] |= array == segment.GetLabelValue()
 
 
-def patch_from_array(array: np.ndarray, affine: np.ndarray, reference: Node | None) -> Node | None:
+def patch_from_array(array: np.ndarray, affine: np.ndarray, reference: Node | None) -> Node:
     """A label map (vtkOrientedImageData) of 0 and 1 with the lattice of a segmentation's reference geometry.
+
+    The extent of that geometry does not matter: a segmentation that was begun on a part of the volume, and has no
+    other geometry, can grow.
 
     Args:
         array: (k, j, i) bool.
         affine: its first voxel to the segmentation's own RAS.
-        reference: oriented image, of which only the place counts; nothing beyond it is kept. None: the array's own
-            lattice.
-
-    Returns:
-        None where nothing of the array lies within the reference geometry.
+        reference: oriented image, of which only the lattice counts. None: the array's own lattice.
     """
+    labels = array.astype(np.uint8)
     if reference is None:
-        return layer_from_array(array.astype(np.uint8), affine)
+        return layer_from_array(labels, affine)
     matrix = vtk.vtkMatrix4x4()
     reference.GetImageToWorldMatrix(matrix)
-    grid, extent = arrayFromVTKMatrix(matrix), np.array(reference.GetExtent())
-    first, last = extent[4::-2], extent[5::-2]
+    grid = arrayFromVTKMatrix(matrix)
     step = np.linalg.inv(grid) @ affine
     start = whole_shift(step, array.shape)
     if start is not None:
-        low, high = np.maximum(start, first), np.minimum(np.add(start, array.shape), last + 1)
-        if (low >= high).any():
-            return None
-        part = array[tuple(slice(*ends) for ends in zip(low - np.array(start), high - np.array(start), strict=True))]
-        return layer_from_array(part.astype(np.uint8), grid, (int(low[0]), int(low[1]), int(low[2])))
+        return layer_from_array(labels, grid, start)
     corners = np.array(list(np.ndindex(2, 2, 2))) * array.shape[::-1] - 0.5
     reached = (corners @ step[:3, :3].T + step[:3, 3])[:, ::-1]
-    low = np.maximum(np.floor(reached.min(0)).astype(int), first)
-    high = np.minimum(np.ceil(reached.max(0)).astype(int) + 1, last + 1)
-    if (low >= high).any():
-        return None
+    low, high = np.floor(reached.min(0)).astype(int), np.ceil(reached.max(0)).astype(int) + 1
     k, j, i = (int(number) for number in high - low)
     target = layer_from_array(np.zeros((k, j, i), np.uint8), grid, (int(low[0]), int(low[1]), int(low[2])))
     moved = slicer.vtkOrientedImageData()
     slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
-        layer_from_array(array.astype(np.uint8), affine), target, moved, False
+        layer_from_array(labels, affine), target, moved, False
     )
-    return moved if moved.GetPointData().GetScalars() is not None and layer_array(moved).any() else None
+    return moved
