@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..image import Image
+from ..inference.devices import choose
 from ..interactive.answering import answer_prompts
+from ..interactive.network.card import FOLDER
+from ..interactive.network.segmenter import NetworkSegmenter
 from ..interactive.request import Engine, Question, Reply, kept_image, write_reply
 from ..interactive.segmenter import Answer, Segmenter
 
@@ -28,10 +31,13 @@ class Volume:
     Args:
         image: mapped from the client's files.
         device: the name that the user chose.
+
+    Raises:
+        DeviceError: it is not there.
     """
 
     def __init__(self, image: Image, device: str) -> None:
-        self.image, self.device = image, device
+        self.image, self.device = image, choose(device).name
         self._segmenters: dict[Engine, tuple[Segmenter, str]] = {}
 
     def segmenter(self, engine: Engine) -> tuple[Segmenter, str]:
@@ -45,9 +51,19 @@ class Volume:
         return self._segmenters[engine]
 
     def _make(self, engine: Engine) -> tuple[Segmenter, str]:
+        if engine.name == "network":
+            return self._network(engine.model), "network"
         from ..interactive.online.segmenter import OnlineSegmenter
 
+        if engine.name == "auto" and engine.model is not None:
+            network = self._network(engine.model)
+            if isinstance(network, NetworkSegmenter):
+                return OnlineSegmenter(self.image, self.device, network), "online with network"
+            return network, "network"
         return OnlineSegmenter(self.image, self.device), "online"
+
+    def _network(self, model: str | None) -> Segmenter:
+        return NetworkSegmenter(self.image, model or FOLDER, self.device)
 
 
 def run(parameters: dict[str, Any], arrays: Arrays, context: Any) -> tuple[dict[str, Any], Arrays]:
