@@ -1,0 +1,1 @@
+"""Segmentation that learns from nothing but what the user draws."""

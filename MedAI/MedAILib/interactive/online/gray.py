@@ -1,0 +1,115 @@
+"""The gray values of a region, and how far they are from those that were marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ...geometry import Spacing
+from .walker import Weights
+
+_BINS = 64
+_SOFT = 2.0
+"""Bins by which a histogram is smoothed, standard deviation."""
+_RARE = 1e-4
+"""Share of all voxels that every bin is taken to hold."""
+_SHARP = 0.5
+_LEAST = 1e-4
+"""Weight of an edge across the sharpest border."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gray:
+    """Smoothed gray values.
+
+    Attributes:
+        values: (k, j, i) float32.
+        spacing: mm.
+        middle, spread: of the marked ones.
+    """
+
+    values: torch.Tensor
+    spacing: Spacing
+    middle: float
+    spread: float
+
+    @property
+    def strangeness(self) -> torch.Tensor:
+        """(k, j, i), how many spreads off the marked values each one is."""
+        return (self.values - self.middle).abs() / self.spread
+
+    @property
+    def edges(self) -> Weights:
+        """Of a random walk: the steeper the gray values, the less; those along long voxels are less, too."""
+        finest = min(self.spacing)
+        found = []
+        for axis, size in enumerate(self.spacing):
+            steep = torch.diff(self.values, dim=axis) / self.spread
+            found.append((torch.exp(-_SHARP * steep.square()) + _LEAST) * (finest / size) ** 2)
+        return Weights(*found)
+
+    def likeness(self, inside: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Logarithm of how much more often each gray value is met inside than outside, (k, j, i).
+
+        Args:
+            inside: (k, j, i), 0 to 1.
+            weight: (k, j, i), how much each voxel counts.
+        """
+        low, high = _ends(self.values)
+        bins = ((self.values - low) * ((_BINS - 1) / max(high - low, 1e-6))).round().clamp_(0, _BINS - 1).long()
+        counts = [_histogram(bins, weight * share) for share in (inside, 1.0 - inside)]
+        return (counts[0].log() - counts[1].log())[bins]
+
+
+def gray_of(values: torch.Tensor, marked: np.ndarray, spacing: Spacing, smooth: float) -> Gray:
+    """Measure what was marked.
+
+    Args:
+        values: (k, j, i) float32.
+        marked: (n, 3) cells.
+        spacing: mm.
+        smooth: standard deviation of the smoothing, in units of the finest spacing.
+    """
+    finest = min(spacing)
+    soft = blurred(values, [smooth * finest / size for size in spacing])
+    k, j, i = torch.as_tensor(marked, device=values.device).unbind(1)
+    found = soft[k, j, i]
+    middle = float(found.median())
+    robust = 1.4826 * float((found - middle).abs().median())
+    low, high = _ends(values)
+    spread = max(robust, 0.7 * float(found.std(unbiased=False)), 1e-3 * (high - low), 1e-6)
+    return Gray(soft, spacing, middle, spread)
+
+
+def blurred(values: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
+    """Gaussian smoothing of (k, j, i), standard deviations in voxels; beyond the border its values go on."""
+    result = values[None, None]
+    for axis, sigma in enumerate(sigmas):
+        radius = int(np.ceil(3.0 * sigma))
+        if sigma < 0.15 or values.shape[axis] == 1:
+            continue
+        taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=values.device) / sigma) ** 2)
+        shape, padding = [1, 1, 1], [0] * 6
+        shape[axis] = len(taps)
+        padding[4 - 2 * axis] = padding[5 - 2 * axis] = radius
+        padded = functional.pad(result, padding, mode="replicate")
+        result = functional.conv3d(padded, (taps / taps.sum()).to(values.dtype).view(1, 1, *shape))
+    return result[0, 0]
+
+
+def _ends(values: torch.Tensor) -> tuple[float, float]:
+    """The gray values between which nearly all are."""
+    few = values.flatten()[:: max(1, values.numel() // 20000)]
+    low, high = torch.quantile(few, torch.tensor([0.005, 0.995], device=values.device)).tolist()
+    return low, high
+
+
+def _histogram(bins: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Shares of the bins, smoothed, none zero."""
+    counts = torch.bincount(bins.flatten(), weight.flatten(), _BINS)
+    counts = blurred(counts[:, None, None], [_SOFT, 0.0, 0.0])[:, 0, 0]
+    return counts / counts.sum().clamp_min(1e-6) + _RARE
