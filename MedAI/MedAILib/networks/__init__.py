@@ -11,7 +11,11 @@ from ..errors import ModelError
 from .dlest import DLEST
 from .hifidiff import HiFiDiff
 from .lapirn import LapIRN
+from .mammo_sam import MammoSam
+from .pe_med import PEMed
 from .promptable import PromptableUNet
+from .sam import Sam
+from .sppnet import SPPNet
 from .thick_slice import ThickSliceNetwork
 from .tm_dca import TMDCA
 from .unet import ResidualUNet
@@ -21,8 +25,12 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "dlest": DLEST,
     "hifidiff": HiFiDiff,
     "lapirn": LapIRN,
+    "mammo_sam": MammoSam,
+    "pe_med": PEMed,
     "promptable_unet": PromptableUNet,
     "residual_unet": ResidualUNet,
+    "sam": Sam,
+    "sppnet": SPPNet,
     "thick_slice": ThickSliceNetwork,
     "tm_dca": TMDCA,
     "unoranic": Unoranic,

@@ -14,7 +14,9 @@ out where there is no previous output; clicks are disks of radius 5 pixels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -118,12 +120,19 @@ class PEMed(nn.Module):
 
     Args:
         channels: of the image.
-        size: widths and depths.
+        size: widths and depths; also as they stand in a card.
         palm, tsip: parts that can be left out, for the paper's ablation.
     """
 
-    def __init__(self, channels: int = 1, size: PEMedSize = PEMedSize(), palm: bool = True, tsip: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int = 1,
+        size: PEMedSize | Mapping[str, Any] = PEMedSize(),
+        palm: bool = True,
+        tsip: bool = True,
+    ) -> None:
         super().__init__()
+        size = size if isinstance(size, PEMedSize) else PEMedSize(**size)
         widths = (channels + 3, *size.widths)
         self.blocks = nn.ModuleList(
             _Block(widths[n], widths[n + 1], size.depths[n], size.heads[n], _REDUCED[n], 7 if n == 0 else 3)
