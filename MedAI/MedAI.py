@@ -57,28 +57,55 @@ class MedAIWidget(ModuleWidget):
 
     def setup(self) -> None:
         """Build the panel; called when the user opens the module for the first time."""
+        from MedAISlicer.correct_tab import CorrectTab
         from MedAISlicer.panel import Panel
 
         super().setup()
         self.logic = MedAILogic()
         self._panel = Panel(self.ui)
+        self._correct = CorrectTab(self.ui)
+        self.ui.tabWidget.connect("currentChanged(int)", self.onTabChanged)
+        self.ui.correctButton.connect("clicked(bool)", self.onCorrectButton)
         self.ui.sampleButton.connect("clicked(bool)", self.onSampleButton)
         self.ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onOutputChanged)
         self.initializeParameterNode()
+
+    @property
+    def editor(self) -> Any:
+        """The Segment Editor of the tab Correct, where it is open; results keep an undo state in it."""
+        return self._correct.editor
 
     def cleanup(self) -> None:
         """Stop what goes on; called when Slicer closes or the module is reloaded."""
         from MedAILib.worker.client import close_workers
         from MedAISlicer import undo
 
+        self._correct.close()
         super().cleanup()
         undo.forget()
         close_workers()
+
+    def enter(self) -> None:
+        """Called each time the user opens this module."""
+        super().enter()
+        self._enterTab()
+
+    def exit(self) -> None:
+        """Called each time the user opens another module; a run goes on."""
+        self._correct.leave()
+        super().exit()
+
+    def onSceneReady(self, caller: Any, event: Any) -> None:
+        """The scene was emptied, or read."""
+        super().onSceneReady(caller, event)
+        if self.parent.isEntered:
+            self._enterTab()
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """The scene is about to go away, and the result of a run would have no place."""
         from MedAISlicer import undo
 
+        self._correct.scene_closes()
         super().onSceneStartClose(caller, event)
         undo.forget()
         self._dropResult()
@@ -113,6 +140,18 @@ class MedAIWidget(ModuleWidget):
             tables.take_back(segmentation)
             self._panel.show_undone(segmentation)
 
+    def onTabChanged(self, index: int) -> None:
+        """The user went to another tab."""
+        self._correct.leave()
+        self._enterTab()
+
+    def onCorrectButton(self) -> None:
+        """Put the chosen segmentation right."""
+        segmentation = self.ui.outputSelector.currentNode()
+        if segmentation is not None:
+            with slicer.util.tryWithErrorDisplay(None):
+                self._correct.correct(segmentation, self.logic.madeOn(segmentation) or self._parameterNode.inputVolume)
+
     def onSampleButton(self) -> None:
         """Load the sample and choose it."""
         from MedAISlicer.sample import load_sample
@@ -121,6 +160,11 @@ class MedAIWidget(ModuleWidget):
             # The download lets the GUI live, so the module may have been left meanwhile.
             volume = load_sample()
             self.logic.getParameterNode().inputVolume = volume
+
+    def _enterTab(self) -> None:
+        if self._correct.shown and self._parameterNode is not None:
+            parameters = self._parameterNode
+            self._correct.enter(parameters.outputSegmentation, parameters.inputVolume)
 
     def _connectors(self) -> dict[str, Any]:
         from MedAISlicer.choices import ItemDataConnector
@@ -218,9 +262,13 @@ class MedAILogic(ScriptedLoadableModuleLogic):
         if parameters.outputSegmentation is not own:
             parameters.ownOutput = None
         elif volume is not None:
-            made_on = own.GetNodeReference(own.GetReferenceImageGeometryReferenceRole())
+            made_on = self.madeOn(own)
             if made_on is not None and made_on is not volume:
                 parameters.outputSegmentation = None
+
+    def madeOn(self, segmentation: Any) -> Any:
+        """The volume whose voxels a segmentation has; None if that is not known."""
+        return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
 
     def createRun(self, parameters: MedAIParameterNode) -> Any:
         """The run for these parameters, ready for :class:`MedAISlicer.run.RunController`.

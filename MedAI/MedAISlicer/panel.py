@@ -88,7 +88,8 @@ class Panel(RunPanel):
         self._ui.resultsCollapsibleButton.collapsed = False
 
     def show_undo(self, segmentation: Any) -> None:
-        """Whether there is something to take back."""
+        """Whether there is something to take back, and something to correct."""
+        self._ui.correctButton.enabled = segmentation is not None
         possible = segmentation is not None and undo.can_undo(segmentation)
         self._ui.undoButton.enabled = possible
         self._ui.undoButton.toolTip = (

@@ -90,8 +90,9 @@ def _belongs(history: Node, node: Node) -> bool:
 
 def _editors(node: Node, editor: Node | None) -> Iterator[Any]:
     """The functions that save an undo state of this segmentation in the editors that show it."""
-    widget = getattr(getattr(slicer, "modules", None), "SegmentEditorWidget", None)
-    for candidate in (editor, getattr(widget, "editor", None)):
+    modules = getattr(slicer, "modules", None)
+    widgets = [getattr(modules, name, None) for name in ("SegmentEditorWidget", "MedAIWidget")]
+    for candidate in (editor, *(getattr(widget, "editor", None) for widget in widgets)):
         if candidate is None:
             continue
         if hasattr(candidate, "saveStateForUndo"):  # qMRMLSegmentEditorWidget

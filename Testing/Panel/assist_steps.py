@@ -112,3 +112,37 @@ def ball(*voxel: int) -> np.ndarray:
     mask = np.zeros(SHAPE, bool)
     mask[tuple(slice(one - 1, one + 2) for one in voxel)] = True
     return mask
+
+
+def open_bench(desk: Any, affine: np.ndarray, parent: np.ndarray | None = None) -> Bench:
+    """Register the effect and open an editor with it."""
+    import slicer
+
+    from Harness.segment_editor import qMRMLSegmentEditorWidget
+    from Harness.views import LayoutManager, SliceView
+    from MedAISlicer.assist.register import register_effect
+    from MRML.assist import add_volume
+    from MRML.nodes import add_transform
+
+    scene = desk.scene.scene
+    volume = add_volume(scene, affine)
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
+    segmentation.CreateDefaultDisplayNodes()
+    if parent is not None:
+        transform = add_transform(scene, parent)
+        for node in (volume, segmentation):
+            node.SetAndObserveTransformNodeID(transform.GetID())
+    segmentation.GetSegmentation().AddEmptySegment("liver", "Liver")
+    assert register_effect()
+    editor = qMRMLSegmentEditorWidget()
+    bench = Bench(desk, editor, volume, segmentation)
+    center = bench.ras((5, 7, 8))
+    desk.views = LayoutManager([SliceView(name, tuple(center)) for name in ("Axial", "Coronal")])
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    editor.setMRMLSegmentEditorNode(node)
+    editor.setMRMLScene(slicer.mrmlScene)
+    editor.setSegmentationNode(segmentation)
+    editor.setSourceVolumeNode(volume)
+    editor.setCurrentSegmentID("liver")
+    editor.setActiveEffectByName("AI assist")
+    return bench

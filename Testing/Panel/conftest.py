@@ -207,3 +207,28 @@ def panel(desk: Any, models: Path, worker: ScriptedWorker) -> Any:
     widget = desk.load("MedAI")
     widget.ui.modelComboBox.setCurrentIndex(widget.ui.modelComboBox.findData("tiny"))
     return widget
+
+
+@pytest.fixture
+def answerers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Stands in for the assistants of AI assist in the worker; gives the newest one who was asked."""
+    from MedAISlicer.assist import assistants, desk
+    from MRML.assist import Answerer
+
+    Answerer.made.clear()
+    plain = assistants.Assistants
+    monkeypatch.setattr("MedAISlicer.assist.controller.Assistants", lambda: plain(Answerer))
+    monkeypatch.setattr(desk, "ensure", lambda: None)
+    yield lambda: Answerer.made[-1]
+    Answerer.made.clear()
+
+
+@pytest.fixture
+def bench(desk: Any, answerers: Any) -> Iterator[Any]:
+    """A Segment Editor with AI assist at work on an empty segment."""
+    from Panel.assist_steps import open_bench
+
+    opened = open_bench(desk, np.diag([2.0, 2.0, 2.0, 1.0]))
+    yield opened
+    opened.editor.setActiveEffectByName("")
+    opened.effect.cleanup()

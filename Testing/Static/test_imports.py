@@ -14,6 +14,7 @@ AT_FILE_SCOPE = {
     *sys.stdlib_module_names,
     "MedAILib",
     "MedAISlicer",
+    "SegmentEditorEffects",
     "SimpleITK",
     "ctk",
     "numpy",

@@ -11,18 +11,24 @@ from pathlib import Path
 
 import sources
 
-UI_FILES = tuple(module.parent / "Resources" / "UI" / f"{module.stem}.ui" for module in sources.MODULE_FILES)
+ASSIST_UI = sources.REPOSITORY / "MedAI" / "Resources" / "UI" / "AIAssist.ui"
+"""The options of the Segment Editor effect."""
+UI_FILES = (
+    *(module.parent / "Resources" / "UI" / f"{module.stem}.ui" for module in sources.MODULE_FILES),
+    ASSIST_UI,
+)
 UI_VARIABLES = ("ui", "_ui")
 PACKAGES = {
     "MedAIRegistration": sources.SLICER_SIDE / "registration",
     "MedAISuperRes": sources.SLICER_SIDE / "superres",
+    "AIAssist": sources.SLICER_SIDE / "assist",
 }
 """Module to the part of the Slicer side that is its own; the rest is the MedAI module's."""
 SHARED = {
-    "module_widget.py": UI_FILES,
-    "run_panel.py": UI_FILES,
-    "result_panel.py": UI_FILES[1:],
-    "result_widget.py": UI_FILES[1:],
+    "module_widget.py": UI_FILES[:3],
+    "run_panel.py": UI_FILES[:3],
+    "result_panel.py": UI_FILES[1:3],
+    "result_widget.py": UI_FILES[1:3],
 }
 """File of the Slicer side to the .ui files that all have what it touches."""
 
@@ -68,7 +74,8 @@ def panels_of(source: Path) -> tuple[Path, ...]:
     if source.parent == sources.SLICER_SIDE and source.name in SHARED:
         return SHARED[source.name]
     for path in UI_FILES[1:]:
-        if any(folder in source.parents for folder in (path.parents[2], PACKAGES.get(path.stem))):
+        folders = (PACKAGES[path.stem], *([path.parents[2]] if path != ASSIST_UI else []))
+        if any(folder in source.parents for folder in folders):
             return (path,)
     return UI_FILES[:1]
 
@@ -76,7 +83,7 @@ def panels_of(source: Path) -> tuple[Path, ...]:
 def parameter_names(path: Path) -> set[str]:
     """The parameters behind a .ui file, off the class that ``parameterNodeWrapper`` decorates."""
     own = PACKAGES.get(path.stem) if path != UI_FILES[0] else sources.SLICER_SIDE
-    if own is None:
+    if own is None or not (own / "parameters.py").is_file():
         return set()
     tree = sources.tree_of(own / "parameters.py")
     return {
