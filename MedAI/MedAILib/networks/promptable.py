@@ -1,9 +1,9 @@
 """A small network that finds the object which prompts point at, in a cubic region of a volume.
 
 A residual U-Net whose levels begin at half the resolution: the first convolution strides by two, so that nearly all
-work is done on an eighth of the voxels. At full resolution there is one convolution, which sees what the half resolution
-found beside the inputs themselves and so only has to draw the edges. The inputs are also shown to every coarser level:
-a click is a few voxels, and would have to survive all convolutions above otherwise.
+work is done on an eighth of the voxels. At full resolution there is one convolution, which sees what the half
+resolution found beside the inputs themselves and so only has to draw the edges. The inputs are also shown to every
+coarser level: a click is a few voxels, and would have to survive all convolutions above otherwise.
 
 A three-dimensional descendant of PE-MED's interface (Chang et al., MLMI 2023; :mod:`.pe_med`): image, positive prompts,
 negative prompts and previous mask in, one map of logits out.

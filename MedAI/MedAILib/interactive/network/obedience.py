@@ -57,7 +57,6 @@ def _forced(found: np.ndarray, box: Box, marks: Marks, inside: np.ndarray, outsi
 def _near(found: np.ndarray, before: np.ndarray, newest: np.ndarray, positive: bool, spacing: Spacing) -> np.ndarray:
     """Only the changes around the newest prompt: what it asked for, which hangs together with it, and what else is to
     be changed as near."""
-    from scipy import ndimage
 
     if not len(newest):  # a box; all of it is new
         return found

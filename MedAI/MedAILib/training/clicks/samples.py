@@ -70,12 +70,12 @@ class Samples:
 
     def draw(self, seed: Sequence[int], side: int) -> Sample:
         """A sample that follows from the seed, in a region of ``side`` voxels along each axis."""
-        for trial in range(_TRIALS):
+        trial = 0
+        while True:
             sample = self._try((*seed, trial), (side, side, side))
-            count = int(sample.target.sum())
-            if _FEWEST <= count <= _LARGEST * side**3:
-                break
-        return sample
+            trial += 1
+            if _FEWEST <= int(sample.target.sum()) <= _LARGEST * side**3 or trial == _TRIALS:
+                return sample
 
     def _try(self, seed: Sequence[int], shape: Shape) -> Sample:
         draw, targets = Draw(seed, self.device), self.targets
