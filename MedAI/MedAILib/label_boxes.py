@@ -1,4 +1,4 @@
-"""Where in an array each label value lies, found in one pass whatever the number of labels."""
+"""Where in an array each label value lies, found in one pass whatever the number of labels, and where a mask does."""
 
 from __future__ import annotations
 
@@ -40,6 +40,21 @@ def label_boxes(array: np.ndarray) -> dict[int, Box]:
             spans = [_span(axis[number]) for axis in present]
             boxes[int(value)] = (spans[0], spans[1], spans[2])
     return boxes
+
+
+def mask_box(mask: np.ndarray) -> Box | None:
+    """The smallest box around what is set; None where nothing is.
+
+    Args:
+        mask: (k, j, i) bool.
+    """
+    spans = []
+    for others in ((1, 2), (0, 2), (0, 1)):
+        present = mask.any(axis=others)
+        if not present.any():
+            return None
+        spans.append(_span(present))
+    return spans[0], spans[1], spans[2]
 
 
 def _span(present: np.ndarray) -> slice:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..label_boxes import mask_box
 from .marks import Box
+from .segmenter import NOTHING
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +43,7 @@ def change_between(labels: np.ndarray, box: Box, after: np.ndarray) -> Change:
         after: the new ones.
     """
     before = labels[box]
-    different = before != after
-    sides = []
-    for axis in range(3):
-        others = tuple(each for each in range(3) if each != axis)
-        places = np.flatnonzero(different.any(axis=others))
-        sides.append(slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0))
-    inner = (sides[0], sides[1], sides[2])
+    inner = mask_box(before != after) or NOTHING
     k, j, i = (slice(outer.start + side.start, outer.start + side.stop) for outer, side in zip(box, inner, strict=True))
     return Change((k, j, i), before[inner].copy(), after[inner].copy())
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import UsageError
 from ..geometry import Shape
 from ..image import Image
-from ..label_boxes import label_boxes
+from ..label_boxes import mask_box
 from ..worker.arrays import Kept
 from .marks import Box
 from .prompt_file import from_json, to_json
@@ -85,7 +85,7 @@ class Question:
 
     def message(self) -> Message:
         """Parameters and arrays for ``Worker.submit``; only the box of the mask is sent."""
-        box = label_boxes(self.current.view(np.uint8)).get(1, NOTHING)
+        box = mask_box(self.current) or NOTHING
         parameters = {
             "kept": self.kept.to_json(),
             "place": dict(self.place),

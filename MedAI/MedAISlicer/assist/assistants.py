@@ -38,6 +38,7 @@ class Assistants:
         self._make = make
         self._known: tuple[Any, ...] = ()
         self._assistant: Any = None
+        self._volume: Any = None
         self._labels: dict[tuple[str, str], int] = {}
 
     def of(self, target: Target, engine: Engine) -> Any:
@@ -46,6 +47,7 @@ class Assistants:
         if self._assistant is None or self._known != wanted:
             self.close()
             self._assistant, self._known = self._make(target.image(), engine), wanted
+            self._volume = target.volume
         return self._assistant
 
     def question(self, target: Target, new: Sequence[Prompt]) -> tuple[list[Prompt], int, int]:
@@ -77,7 +79,12 @@ class Assistants:
         """Let go of the volume."""
         if self._assistant is not None:
             self._assistant.close()
-        self._assistant, self._known = None, ()
+        self._assistant, self._volume, self._known = None, None, ()
+
+    def forget_deleted(self) -> None:
+        """Let go of the volume if it is no longer in a scene."""
+        if self._volume is not None and self._volume.GetScene() is None:
+            self.close()
 
 
 def _labeled(prompts: Iterable[Prompt], label: int) -> list[Prompt]:

@@ -127,6 +127,7 @@ class AssistController:
         self._job: Job | None = None
         self._answer: Any = None
         self._notes: list[str] = []
+        self._prepared = False
 
     @property
     def busy(self) -> bool:
@@ -175,15 +176,23 @@ class AssistController:
         if self.busy:
             self._end(reason or _("Cancelled; the segment is as it was."))
 
-    def accept(self) -> None:
-        """Write the answer that is shown."""
-        if self.status.state is State.PREVIEW and self._asked is not None:
+    def accept(self) -> bool:
+        """Write the answer that is shown; False if none is."""
+        shown = self.status.state is State.PREVIEW
+        if shown:
             self._guarded(self._conclude)
+        return shown
 
-    def discard(self) -> None:
-        """Do not write the answer that is shown, and forget its prompts."""
-        if self.status.state is State.PREVIEW:
+    def discard(self) -> bool:
+        """Do not write the answer that is shown, and forget its prompts; False if none is."""
+        shown = self.status.state is State.PREVIEW
+        if shown:
             self._end(_("The answer was discarded; the segment is as it was."))
+        return shown
+
+    def rest(self) -> None:
+        """Let go of a volume that was deleted."""
+        self._assistants.forget_deleted()
 
     def close(self) -> None:
         """Stop without telling anybody, because the editor goes away."""
@@ -230,7 +239,9 @@ class AssistController:
                 self._take(event)
 
     def _ask(self, target: Target) -> None:
-        self._prepare()
+        if not self._prepared:
+            self._prepare()
+            self._prepared = True
         if self.status.state is not State.RUNNING or target.why_gone():
             return  # the question about the packages let the windows live
         waiting = self._waiting

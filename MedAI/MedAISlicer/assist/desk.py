@@ -81,6 +81,7 @@ class Desk:
         self.controller.cancel(wording.left_effect())
         self._unobserve()
         self._marks.remove()
+        self.controller.rest()
 
     def cleanup(self) -> None:
         """The effect goes away for good."""
@@ -180,8 +181,9 @@ class Desk:
         else:
             node.SetSelectedSegmentID(content.GetNthSegmentID(number))
 
-    def _turn(self) -> None:
+    def _turn(self) -> bool:
         self._chosen.set("Positive", not self._chosen.positive)
+        return True
 
     def _voxel(self) -> float:
         target = self.target()

@@ -45,7 +45,7 @@ class Interaction:
         chosen: tool, sign and brush.
         marks: shows what is being drawn.
         drawn: is told each prompt.
-        actions: what the keys do that are about no tool: "sign", "accept", "discard".
+        actions: what the keys do that are about no tool: "sign", "accept", "discard"; False if there was nothing to do.
         voxel: size of a voxel of the volume, mm.
     """
 
@@ -55,7 +55,7 @@ class Interaction:
         chosen: Chosen,
         marks: Marks,
         drawn: Drawn,
-        actions: Mapping[str, Callable[[], None]],
+        actions: Mapping[str, Callable[[], bool]],
         voxel: Callable[[], float],
     ) -> None:
         self._effect, self._chosen, self._marks = effect, chosen, marks
@@ -70,7 +70,7 @@ class Interaction:
         if not is_slice(view) and not is_space(view):
             return False
         if event == commands.KeyPressEvent:
-            return self._key(interactor.GetKeySym(), view)
+            return self._key(interactor)
         if event in (commands.MouseWheelForwardEvent, commands.MouseWheelBackwardEvent):
             if not interactor.GetShiftKey() or self._chosen.tool != STROKE:
                 return False
@@ -170,9 +170,10 @@ class Interaction:
     def _radius(self) -> float:
         return self._chosen.radius if self._chosen.tool == STROKE else 0.0
 
-    def _key(self, key: str, view: View) -> bool:
-        meaning = KEYS.get(key) or KEYS.get(key.lower() if key else "")
-        if meaning is None:
+    def _key(self, interactor: Any) -> bool:
+        key = interactor.GetKeySym() or ""
+        meaning = KEYS.get(key) or KEYS.get(key.lower())
+        if meaning is None or interactor.GetControlKey() or interactor.GetAltKey():
             return False
         if meaning in (POINT, STROKE, BOX, LASSO):
             self._chosen.set("Tool", meaning)
@@ -181,7 +182,7 @@ class Interaction:
                 return False
             self._chosen.scale_radius(_ZOOM if meaning == "larger" else 1.0 / _ZOOM)
         else:
-            self._actions[meaning]()
+            return self._actions[meaning]()
         return True
 
 

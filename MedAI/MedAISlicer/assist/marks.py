@@ -209,8 +209,9 @@ class Marks:
     def remove(self) -> None:
         """Take everything out of the views."""
         for view, drawn in self._views.items():
-            remove = self._effect.removeActor2D if isinstance(drawn, SliceMarks) else self._effect.removeActor3D
-            remove(view, drawn.actor)
+            if self._effect.renderer(view) is not None:
+                remove = self._effect.removeActor2D if isinstance(drawn, SliceMarks) else self._effect.removeActor3D
+                remove(view, drawn.actor)
         self._views.clear()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from MedAILib.geometry import centre_shift
 from MedAILib.interactive.prompts import Prompt
+from MedAILib.label_boxes import mask_box
 
 from .. import mrml
 from . import prompt_tags
@@ -66,7 +67,7 @@ def write(
         prompt_tags.write(target.segment, prompts, target.volume)
     reference = editor.reference()
     for change, add in ((removed, False), (added, True)):
-        smaller = _smallest(change)
+        smaller = mask_box(change)
         if smaller is None:
             continue
         start = [outer.start + side.start for outer, side in zip(box, smaller, strict=True)]
@@ -75,14 +76,3 @@ def write(
     wanted = (before | added) & ~removed
     after = target.within(box)
     return Written(int(np.count_nonzero(after != before)), kept, int(np.count_nonzero(after != wanted)))
-
-
-def _smallest(change: np.ndarray) -> Box | None:
-    """The box around what is set; None where nothing is."""
-    sides = []
-    for axis in range(3):
-        places = np.flatnonzero(change.any(axis=tuple(each for each in range(3) if each != axis)))
-        if not len(places):
-            return None
-        sides.append(slice(int(places[0]), int(places[-1]) + 1))
-    return sides[0], sides[1], sides[2]

@@ -85,6 +85,7 @@ The prompts are kept with the segment. The masking settings below limit what may
         """The effect goes away."""
         if self.desk is not None:
             self.desk.cleanup()
+            self.desk = None
 
     def processInteractionEvents(self, callerInteractor: Any, eventId: int, viewWidget: Any) -> bool:
         """An event of a view; True keeps it from everybody else."""
