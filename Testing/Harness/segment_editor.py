@@ -30,7 +30,7 @@ class qMRMLSegmentEditorWidget(QWidget):
         self._active: Any = None
         self._order: list[str] = []
         self._unordered = True
-        self.effects = [one.clone() for one in EffectFactory.instance().effects]
+        self.effects: list[Any] = []
         self._segmentations, self._volumes = qMRMLNodeComboBox(self), qMRMLNodeComboBox(self)
         self._segmentations.nodeTypes, self._volumes.nodeTypes = (
             ["vtkMRMLSegmentationNode"],
@@ -39,6 +39,7 @@ class qMRMLSegmentEditorWidget(QWidget):
         self._segments = QComboBox(self)
         self._buttons, self._options = QGroupBox("Effects", self), QGroupBox(self)
         self._build()
+        self.updateEffectList()
         qMRMLSegmentEditorWidget.opened.append(self)
 
     def _build(self) -> None:
@@ -54,6 +55,7 @@ class qMRMLSegmentEditorWidget(QWidget):
         layout.addLayout(form)
         layout.addWidget(self._buttons)
         layout.addWidget(self._options)
+        layout.addStretch(1)
         self._segmentations.currentNodeChanged.connect(lambda node: self.setSegmentationNode(node))
         self._volumes.currentNodeChanged.connect(lambda node: self.setSourceVolumeNode(node))
         self._segments.activated.connect(lambda row: self.setCurrentSegmentID(self._segments.itemData(row)))
@@ -86,12 +88,7 @@ class qMRMLSegmentEditorWidget(QWidget):
             return
         self._tag = node.AddObserver("ModifiedEvent", lambda *_: self.updateWidgetFromMRML())
         for effect in self.effects:
-            if effect.parameterSetNode() is None:
-                effect.place(self)
-                self._options.layout().addWidget(effect.frame)
-            else:
-                effect.setParameterSetNode(node)
-        self.updateEffectList()
+            effect.setParameterSetNode(node)
 
     def mrmlSegmentEditorNode(self) -> Any:
         return self._node
@@ -165,9 +162,17 @@ class qMRMLSegmentEditorWidget(QWidget):
         self.updateEffectList()
 
     def updateEffectList(self) -> None:
+        known = {effect.name for effect in self.effects}
+        for registered in EffectFactory.instance().effects:
+            if registered.name not in known:
+                self.effects.append(registered.clone())
+                self.effects[-1].place(self)
+                self._options.layout().addWidget(self.effects[-1].frame)
         layout = self._buttons.layout()
         while layout.count():
-            layout.takeAt(0).widget().deleteLater()
+            gone = layout.takeAt(0).widget()
+            gone.setParent(None)
+            gone.deleteLater()
         ours = {effect.name: effect for effect in self.effects}
         others = [name for name in ours if name not in self._order] if self._unordered else []
         for name in [*self._order, *others]:

@@ -1,9 +1,10 @@
 """Saves pictures of the three panels: ``python Testing/Panel/pictures.py [FOLDER] [--image HEAD.nii.gz]``.
 
-The MedAI panel is shown after a run on the image, by default the demo's, where that and a model are there. The MedAI
-Registration panel is shown after a run on the same image and a copy of it that was moved, warped and given another
-contrast; beside it what its comparison buttons show is saved. The MedAI Super Resolution panel is shown after a run on
-thick slices made from that image, and what it compares is saved as well.
+The MedAI panel is shown after a run on the image, by default the demo's, where that and a model are there; then its tab
+Correct, after a lateral ventricle was drawn there by strokes, and what the strokes did. The MedAI Registration panel is
+shown after a run on the same image and a copy of it that was moved, warped and given another contrast; beside it what
+its comparison buttons show is saved. The MedAI Super Resolution panel is shown after a run on thick slices made from
+that image, and what it compares is saved as well.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "MedAI"), str(REPOSITORY / "Testing")]
 
@@ -21,6 +24,11 @@ WIDTH = 500
 VIEWS, SUPERRES_VIEWS = "registration_views.png", "superres_views.png"
 BUDGET = 60.0
 """Seconds that the super-resolution may learn."""
+CORRECT, ASSIST_VIEWS = "panel_correct.png", "assist_views.png"
+DRAWN = "left lateral ventricle"
+"""What the pictures of AI assist draw; the automatic result stands for what a user has in mind."""
+FORWARD = 80
+"""Percentile of its voxels, from the back, at which the coronal plane lies."""
 NAMES = {"MedAI": "panel.png", "MedAIRegistration": "panel_registration.png", "MedAISuperRes": "panel_superres.png"}
 
 
@@ -52,6 +60,8 @@ def main(arguments: list[str]) -> int:
             _superresolve(here, widget, image, options.folder / SUPERRES_VIEWS)
         here.picture(widget, options.folder / name, WIDTH)
         print(options.folder / name)
+        if module == "MedAI" and widget.ui.correctButton.enabled:
+            _correct(here, widget, options.folder)
     for widget in list(here.widgets.values()):
         here.unload(widget)
     here.close_scene()
@@ -85,6 +95,53 @@ def _run(here: Any, panel: Any, path: Path) -> None:
     here.wait(lambda: panel.ui.applyButton.text == "Apply", 600)
     for kind, text in here.messages:
         print(f"{kind}: {text}")
+
+
+def _correct(here: Any, panel: Any, folder: Path) -> None:
+    """Draw a structure of the result by strokes, and give a mask back what it lost; save the tab and the steps."""
+    import slicer
+    from skimage.io import imsave
+
+    from Harness.segment_editor import qMRMLSegmentEditorWidget
+    from Harness.views import LayoutManager, SliceView
+    from MedAISlicer import mrml
+    from MedAISlicer.assist.target import Target
+    from Panel.assist_steps import Bench
+    from Panel.assist_view import assist_view, lead
+
+    volume, result = panel.ui.inputSelector.currentNode(), panel.ui.outputSelector.currentNode()
+    segment_id = result.GetSegmentation().GetSegmentIdBySegmentName(DRAWN)
+    if not segment_id:
+        print(f"No pictures of AI assist: the result has no {DRAWN}.")
+        return
+    truth = Target(volume, result, segment_id).current()
+    plane = int(np.percentile(np.argwhere(truth)[:, 1], FORWARD))
+    center = mrml.local_affine(volume) @ [truth.shape[2] / 2, plane, truth.shape[0] / 2, 1.0]
+    panel.ui.correctButton.click()
+    here.views = LayoutManager([SliceView(name, tuple(center[:3])) for name in ("Axial", "Coronal")])
+    bench = Bench(here, qMRMLSegmentEditorWidget.opened[-1], volume, result)
+    rows = []
+    for name, half in (("From nothing", None), ("Half lost", truth)):
+        bench.segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        bench.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        bench.segmentation.GetSegmentation().AddEmptySegment("", DRAWN)
+        bench.editor.setSegmentationNode(bench.segmentation)
+        bench.editor.setCurrentSegmentID(bench.segment_id(DRAWN))
+        bench.editor.setActiveEffectByName("AI assist")
+        bench.key("s")
+        bench.ui.brushSlider.setValue(0.5)
+        if half is not None:
+            kept = half.copy()
+            kept[int(np.argwhere(half[:, plane])[:, 0].mean()) :] = False
+            patch = mrml.layer_from_array(kept.astype(np.uint8), mrml.local_affine(volume))
+            logic = bench.editor.logic
+            add = logic.ModificationModeAdd
+            logic.ModifySegmentByLabelmap(bench.segmentation, bench.segment_id(DRAWN), patch, add, True, True)
+        rows.append(lead(bench, truth, plane, 3, DRAWN))
+    imsave(folder / ASSIST_VIEWS, assist_view(mrml.image_from_node(volume), plane, rows), check_contrast=False)
+    print(folder / ASSIST_VIEWS)
+    here.picture(panel, folder / CORRECT, WIDTH)
+    print(folder / CORRECT)
 
 
 def _register(here: Any, panel: Any, path: Path, views: Path) -> None:

@@ -51,6 +51,14 @@ def test_the_panel_makes_no_editor_before_the_tab_is_seen(panel: Any, editors: A
     assert editors[0].shortcuts
 
 
+def test_the_tab_has_the_effect_although_slicer_has_not_started_up_yet(panel: Any, editors: Any) -> None:
+    import slicer
+
+    slicer.qSlicerSegmentEditorEffectFactory.instance().effects.clear()
+    panel.ui.tabWidget.setCurrentIndex(CORRECT)
+    assert editors[0].effectByName("AI assist") is not None
+
+
 def test_without_a_result_there_is_nothing_to_correct(panel: Any, editors: Any) -> None:
     assert not panel.ui.correctButton.enabled
 
