@@ -118,7 +118,7 @@ def build_network(card: NetworkCard) -> torch.nn.Module:
         raise ModelError(f"{card.path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{card.path}: network {card.network!r} cannot be built ({error}). Update MedAI.") from error
-    _check_tensors(network, tensors, weights_path(card))
+    check_tensors(network, tensors, weights_path(card))
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False)
 
@@ -157,7 +157,17 @@ def _check_digest(found: str, card: NetworkCard, path: Path) -> None:
         )
 
 
-def _check_tensors(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+def check_tensors(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Compare tensors with those that a network has, which may be on torch's device "meta".
+
+    Args:
+        network: that shall get them.
+        tensors: by name.
+        path: of their file, for the message.
+
+    Raises:
+        ModelError: some are missing, unexpected, of another shape or not finite.
+    """
     import torch
 
     expected = network.state_dict()

@@ -16,6 +16,7 @@ from ..interactive.network.card import FOLDER
 from ..interactive.network.segmenter import NetworkSegmenter
 from ..interactive.request import Engine, Question, Reply, kept_image, write_reply
 from ..interactive.segmenter import Answer, Segmenter
+from ..interactive.slices.card import CARD_NAME as SLICES
 
 ANSWERING = "Answering"
 REFINING = "Refining the boundary"
@@ -63,6 +64,10 @@ class Volume:
         return OnlineSegmenter(self.image, self.device), "online"
 
     def _network(self, model: str | None) -> Segmenter:
+        if model is not None and (Path(model) / SLICES).is_file():
+            from ..interactive.slices.segmenter import SliceSegmenter
+
+            return SliceSegmenter(self.image, model, self.device)
         return NetworkSegmenter(self.image, model or FOLDER, self.device)
 
 
