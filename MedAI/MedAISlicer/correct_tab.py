@@ -91,7 +91,10 @@ class CorrectTab:
     def close(self) -> None:
         """The module goes away."""
         self.leave()
-        self.editor = None
+        if self.editor is not None:
+            # Qt deletes it later; until then it may not answer for the next one, which has the same node.
+            self.editor.setMRMLSegmentEditorNode(None)
+            self.editor = None
 
     def _make(self) -> None:
         self.editor = slicer.qMRMLSegmentEditorWidget()

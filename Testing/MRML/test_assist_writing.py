@@ -54,7 +54,7 @@ def test_the_segment_is_what_the_answer_says(scene: Any, affine: np.ndarray) -> 
     editor = LogicEditor(edited.logic)
     written = write(editor, edited.target, WHERE, full(WHERE), overwrite=True)
     assert np.array_equal(edited.voxels(edited.liver), at(WHERE))
-    assert (written.changed, written.masked) == (int(at(WHERE).sum()), 0)
+    assert (written.grown, written.masked) == (int(at(WHERE).sum()), 0)
     inside = full(WHERE)
     inside[1:, :2] = False
     write(editor, edited.target, WHERE, inside, overwrite=True)

@@ -72,6 +72,22 @@ def test_a_prompt_during_an_answer_supersedes_it_and_both_are_asked_for(bench: B
     assert len(Answerer.made) == 1
 
 
+def test_a_prompt_for_another_segment_waits_for_the_answer(bench: Bench, answerers: Any) -> None:
+    bench.segmentation.GetSegmentation().AddEmptySegment("spleen", "Spleen")
+    bench.click((5, 6, 7))
+    first = bench.asked(answerers).jobs[-1]
+    bench.ui.nextButton.click()
+    bench.click((5, 10, 12))
+    bench.click((5, 11, 12))
+    assert not first.done
+    answerers().finish()
+    bench.asked(answerers, 2).finish()
+    bench.until_idle()
+    assert np.array_equal(bench.mask("Liver"), ball(5, 6, 7))
+    assert np.array_equal(bench.mask("Spleen"), ball(5, 10, 12) | ball(5, 11, 12))
+    assert [len(bench.prompts("Liver")), len(bench.prompts("Spleen"))] == [1, 2]
+
+
 def test_what_was_drawn_for_other_segments_is_told_and_they_are_never_touched(bench: Bench, answerers: Any) -> None:
     bench.click((5, 6, 7))
     bench.answer(answerers)

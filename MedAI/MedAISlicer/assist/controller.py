@@ -96,9 +96,15 @@ class _Waiting:
     again: str = ""
     retried: bool = False
 
+    def takes(self, target: Target) -> bool:
+        """Whether another prompt for a segment can go with these."""
+        return self.target == target and not self.width
+
 
 class AssistController:
     """Asks about one segment at a time; a prompt during an answer supersedes it, and all prompts are asked for anew.
+
+    What is drawn for another segment meanwhile waits for that answer.
 
     Args:
         editor: keeps the undo states and writes.
@@ -123,6 +129,7 @@ class AssistController:
         self._prepare = prepare
         self.status = Status()
         self._waiting = _Waiting()
+        self._later: list[_Waiting] = []
         self._asked: _Asked | None = None
         self._job: Job | None = None
         self._answer: Any = None
@@ -134,10 +141,9 @@ class AssistController:
         """Whether an answer is on its way or waits for the user's consent."""
         return self.status.state is not State.IDLE
 
-    @property
-    def pending(self) -> list[Prompt]:
-        """Prompts that are not part of the segment yet, in the volume's own RAS."""
-        return list(self._waiting.prompts)
+    def pending(self, target: Target) -> list[Prompt]:
+        """Prompts that are not part of a segment yet, in the volume's own RAS."""
+        return [one for waiting in (self._waiting, *self._later) if waiting.target == target for one in waiting.prompts]
 
     def add(self, target: Target, prompt: Prompt, settings: Settings = Settings()) -> None:
         """Obey a prompt as soon as possible.
@@ -155,16 +161,26 @@ class AssistController:
         except MedAIError as error:
             self._end(wording.sentence(error), failed=True, keep=self.busy)
             return
-        if self._waiting.target != target or self._waiting.width:
-            self._drop()
-        self._waiting.target, self._waiting.settings = target, settings
-        self._waiting.prompts.append(prompt)
-        self._begin()
+        if self.busy and self._waiting.takes(target):
+            self._waiting.settings = settings
+            self._waiting.prompts.append(prompt)
+            self._begin()
+        elif self._later and self._later[-1].takes(target):
+            self._later[-1].prompts.append(prompt)
+        else:
+            self._line_up(_Waiting(target, settings, [prompt]))
 
     def refine(self, target: Target, width: float, settings: Settings = Settings()) -> None:
         """Move the boundary of a segment by up to ``width`` mm to where the image has one."""
+        self._line_up(_Waiting(target, settings, width=width))
+
+    def _line_up(self, waiting: _Waiting) -> None:
+        """Begin with it, after what is being computed for another segment; a preview of that is dropped."""
+        if self.status.state is State.RUNNING:
+            self._later.append(waiting)
+            return
         self._drop()
-        self._waiting = _Waiting(target, settings, width=width)
+        self._waiting = waiting
         self._begin()
 
     def cancel(self, reason: str = "") -> None:
@@ -174,6 +190,7 @@ class AssistController:
             reason: why, when it was not the user who pressed Cancel.
         """
         if self.busy:
+            self._later.clear()
             self._end(reason or _("Cancelled; the segment is as it was."))
 
     def accept(self) -> bool:
@@ -200,6 +217,7 @@ class AssistController:
         self._timer.stop()
         self._show_preview(None)
         self._assistants.close()
+        self._later.clear()
         self._waiting, self._asked, self._answer, self.status = _Waiting(), None, None, Status()
 
     def tick(self) -> None:
@@ -312,19 +330,17 @@ class AssistController:
         if self._changed_since(asked):
             return
         prompts = None if asked.width else self._kept(asked)
-        before = np.count_nonzero(asked.target.within(answer.box))
         written = write(self._editor, asked.target, answer.box, answer.inside, prompts, asked.settings.overwrite)
-        after = np.count_nonzero(asked.target.within(answer.box))
-        self._end(self._told(asked, answer, written, int(after) - int(before)))
+        self._end(self._told(asked, answer, written))
 
     def _kept(self, asked: _Asked) -> list[Prompt]:
         """All prompts of the segment, also those that were drawn on another volume."""
         return [*prompt_tags.read(asked.target.segment, asked.target.volume), *self._waiting.prompts]
 
-    def _told(self, asked: _Asked, answer: Any, written: Written, grown: int) -> str:
+    def _told(self, asked: _Asked, answer: Any, written: Written) -> str:
         voxel = abs(float(np.linalg.det(asked.target.affine()[:3, :3]))) / 1000.0
         name = asked.target.segment.GetName()
-        line = wording.answered(name, answer, grown * voxel, bool(asked.width))
+        line = wording.answered(name, answer, written.grown * voxel, bool(asked.width))
         return wording.with_notes(line, [*self._notes, *answer.notes, *wording.left(written)])
 
     def _fail(self, error: MedAIError) -> None:
@@ -342,6 +358,9 @@ class AssistController:
             self._timer.stop()
             self.status = Status(line=line, failed=failed)
         self._changed(self.status)
+        if not self.busy and self._later:
+            self._waiting = self._later.pop(0)
+            self._begin()
 
     def _drop(self) -> None:
         self._stop_job()

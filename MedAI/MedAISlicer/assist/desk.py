@@ -258,12 +258,13 @@ class Desk:
         self._marks.marks = marks
         if state != self._shown or not state:
             self._shown = state
-            self._marks.show_all()
+            for view in self._marks.views:
+                self.interaction.refresh(view)
 
     def _read_marks(self, target: Target | None) -> tuple[list[Mark], tuple[Any, ...]]:
         if target is None or target.why_gone():
             return [], ()
-        prompts = [*prompt_tags.read(target.segment, target.volume), *self.controller.pending]
+        prompts = [*prompt_tags.read(target.segment, target.volume), *self.controller.pending(target)]
         marks = [Mark(one.kind, world_points(target.volume, one.points), one.positive) for one in prompts]
         self._marks.half = 0.5 * max(spacing_of(mrml.local_affine(target.volume)))
         return marks, tuple((mark.kind, mark.positive, mark.points.tobytes()) for mark in marks)

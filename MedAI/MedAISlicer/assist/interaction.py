@@ -100,7 +100,7 @@ class Interaction:
 
     def refresh(self, view: View) -> None:
         """Draw a view, with what is being drawn in it."""
-        self._marks.show(view, self._gesture if view is self._view or view == self._view else None)
+        self._marks.show(view, self._gesture if view == self._view else None)
 
     def _press(self, interactor: Any, view: View) -> bool:
         if _passes(interactor):

@@ -118,6 +118,8 @@ class SliceMarks:
             brush: where the mouse is (3,), the radius of the brush in mm, and its sign.
         """
         frame = Frame(slice_node(self._view))
+        if not frame.usable:
+            return
         self.lines.clear()
         for mark in marks:
             self._mark(mark, frame, half)
@@ -128,6 +130,10 @@ class SliceMarks:
             middle, radius, positive = brush
             self.lines.line(_circle(frame.pixels(middle[np.newaxis])[0], radius / frame.pixel), _color(positive), True)
         self.lines.show()
+        self.render()
+
+    def render(self) -> None:
+        """Have the view drawn."""
         self._view.sliceView().scheduleRender()
 
     def _mark(self, mark: Mark, frame: Frame, half: float) -> None:
@@ -166,6 +172,10 @@ class SpaceMarks:
             if mark.kind == POINT:
                 self.lines.dots(mark.points, _color(mark.positive))
         self.lines.show()
+        self.render()
+
+    def render(self) -> None:
+        """Have the view drawn."""
         self._view.threeDView().scheduleRender()
 
 
@@ -173,7 +183,7 @@ class Marks:
     """The marks of all views of an editor.
 
     Args:
-        effect: qSlicerSegmentEditorScriptedEffect, which adds actors to views and takes them away.
+        effect: qSlicerSegmentEditorScriptedEffect, which knows the renderers of the views.
     """
 
     def __init__(self, effect: Any) -> None:
@@ -185,11 +195,11 @@ class Marks:
     def of(self, view: View) -> SliceMarks | SpaceMarks | None:
         """Those of a view, made when it is seen for the first time; None for a view that is going away."""
         if view not in self._views:
-            if self._effect.renderer(view) is None:
+            renderer = self._effect.renderer(view)
+            if renderer is None:
                 return None
             fresh = SliceMarks(view) if is_slice(view) else SpaceMarks(view)
-            add = self._effect.addActor2D if isinstance(fresh, SliceMarks) else self._effect.addActor3D
-            add(view, fresh.actor)
+            renderer.AddViewProp(fresh.actor)
             self._views[view] = fresh
         return self._views[view]
 
@@ -201,17 +211,18 @@ class Marks:
         if drawn is not None:
             drawn.draw(self.marks, self.half, gesture, brush)
 
-    def show_all(self) -> None:
-        """Draw all views that are known."""
-        for view in list(self._views):
-            self.show(view)
+    @property
+    def views(self) -> list[View]:
+        """All that are known."""
+        return list(self._views)
 
     def remove(self) -> None:
         """Take everything out of the views."""
         for view, drawn in self._views.items():
-            if self._effect.renderer(view) is not None:
-                remove = self._effect.removeActor2D if isinstance(drawn, SliceMarks) else self._effect.removeActor3D
-                remove(view, drawn.actor)
+            renderer = self._effect.renderer(view)
+            if renderer is not None:
+                renderer.RemoveViewProp(drawn.actor)
+                drawn.render()
         self._views.clear()
 
 

@@ -46,13 +46,19 @@ class Frame:
 
     Args:
         node: vtkMRMLSliceNode.
+
+    Attributes:
+        plane: directions of the view.
+        usable: False while the view has no extent.
     """
 
     def __init__(self, node: Any) -> None:
         matrix = node.GetXYToRAS()
         self._world = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
-        self._view = np.linalg.inv(self._world)
-        directions = self._world[:3, :3] / np.linalg.norm(self._world[:3, :3], axis=0)
+        lengths = np.linalg.norm(self._world[:3, :3], axis=0)
+        self.usable = bool(lengths.min() > 1e-9)
+        self._view = np.linalg.inv(self._world) if self.usable else np.eye(4)
+        directions = self._world[:3, :3] / np.maximum(lengths, 1e-9)
         self.plane = Plane(directions[:, 0], directions[:, 1], directions[:, 2])
 
     def ras(self, x: float, y: float) -> np.ndarray:

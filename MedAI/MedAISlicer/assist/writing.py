@@ -25,12 +25,12 @@ class Written:
     """What became of an answer, in voxels of the volume.
 
     Attributes:
-        changed: voxels that are as the answer wants them and were not before.
+        grown: voxels that came, less those that went.
         kept: voxels of other segments that were left to them.
         masked: voxels that the editor's masking settings kept as they were.
     """
 
-    changed: int
+    grown: int
     kept: int = 0
     masked: int = 0
 
@@ -75,4 +75,6 @@ def write(
         editor.change(target, mrml.patch_from_array(change[smaller], affine, reference), add)
     wanted = (before | added) & ~removed
     after = target.within(box)
-    return Written(int(np.count_nonzero(after != before)), kept, int(np.count_nonzero(after != wanted)))
+    return Written(
+        int(np.count_nonzero(after)) - int(np.count_nonzero(before)), kept, int(np.count_nonzero(after != wanted))
+    )
