@@ -12,6 +12,8 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
+    QLineEdit,
+    QPushButton,
     QSizePolicy,
     QSlider,
     QStyle,
@@ -162,6 +164,29 @@ class ctkSliderWidget(QWidget):
         self._slider.setValue(round(value / self._box.singleStep()))
         self._slider.blockSignals(False)
         self.valueChanged.emit(value)
+
+
+class ctkPathLineEdit(QWidget):
+    """A chooser of a file or a folder."""
+
+    currentPathChanged = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._edit = QLineEdit(self)
+        self._edit.editingFinished.connect(lambda: self.currentPathChanged.emit(self._edit.text()))
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._edit)
+        layout.addWidget(QPushButton("...", self))
+
+    def setCurrentPath(self, path: str) -> None:
+        if path != self._edit.text():
+            self._edit.setText(path)
+            self.currentPathChanged.emit(path)
+
+    currentPath = Property(str, lambda self: self._edit.text(), setCurrentPath)
+    filters = Property(int, lambda self: 0, lambda self, value: None)
 
 
 class qMRMLNodeComboBox(QWidget):
@@ -380,6 +405,7 @@ class qMRMLTableView(QTableView):
 PLACEHOLDERS = (
     qMRMLWidget,
     ctkCollapsibleButton,
+    ctkPathLineEdit,
     ctkSliderWidget,
     qMRMLNodeComboBox,
     qMRMLCheckableNodeComboBox,

@@ -225,6 +225,14 @@ class ctkCollapsibleButton(QWidget):
     signals = ("contentsCollapsed",)
 
 
+class ctkPathLineEdit(QWidget):
+    made_of = placeholders.ctkPathLineEdit
+    properties = ("currentPath", "filters")
+    methods = ("setCurrentPath",)
+    signals = ("currentPathChanged",)
+    Dirs = 1
+
+
 class ctkSliderWidget(QWidget):
     made_of = placeholders.ctkSliderWidget
     properties = ("minimum", "maximum", "value", "decimals", "singleStep", "pageStep", "suffix")
@@ -320,7 +328,7 @@ QT = (
     QTimer,
     QVBoxLayout,
 )
-CTK = (ctkCollapsibleButton, ctkSliderWidget)
+CTK = (ctkCollapsibleButton, ctkPathLineEdit, ctkSliderWidget)
 SLICER = (
     qMRMLWidget,
     qMRMLNodeComboBox,

@@ -196,9 +196,10 @@ def test_engine_and_device_are_passed_on(bench: Bench, answerers: Any) -> None:
     for combo, name in ((bench.ui.engineComboBox, "network"), (bench.ui.deviceComboBox, "cpu")):
         combo.qt_object.setCurrentIndex(combo.findData(name))
         combo.qt_object.activated.emit(combo.findData(name))
+    bench.ui.modelPathLineEdit.setCurrentPath("own/network")
     bench.click((5, 6, 7))
     engine = bench.asked(answerers).engine
-    assert (engine.name, engine.device) == ("network", "cpu")
+    assert (engine.name, engine.device, engine.model) == ("network", "cpu", "own/network")
     bench.controller.cancel()
 
 

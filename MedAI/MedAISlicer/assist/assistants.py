@@ -14,17 +14,27 @@ from .target import Target
 
 @dataclass(frozen=True)
 class Engine:
-    """Who answers, and where it computes."""
+    """Who answers, and where it computes.
+
+    Attributes:
+        name: one of :data:`MedAILib.interactive.request.ENGINES`.
+        device: of the worker.
+        model: folder of a network of the user's own; empty for the one that MedAI brings.
+    """
 
     name: str = "auto"
     device: str = "auto"
+    model: str = ""
+
+
+AUTO = Engine()
 
 
 def _in_the_worker(image: Image, engine: Engine) -> Any:
     from MedAILib.interactive import request
     from MedAILib.interactive.remote import Assistant
 
-    return Assistant(image, request.Engine(engine.name), engine.device)
+    return Assistant(image, request.Engine(engine.name, engine.model or None), engine.device)
 
 
 class Assistants:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .assistants import Engine
 from .controller import Settings
 from .gestures import POINT
 
@@ -20,6 +21,7 @@ _DEFAULTS: dict[str, Any] = {
     "Width": 2.0,
     "Engine": "auto",
     "Device": "auto",
+    "Model": "",
     "Preview": 0,
     "Overwrite": 0,
 }
@@ -69,7 +71,8 @@ class Chosen:
     def settings(self) -> Settings:
         """What the controller is told."""
         preview, overwrite = self._number("Preview") != 0.0, self._number("Overwrite") != 0.0
-        return Settings(self._text("Engine"), self._text("Device"), preview, overwrite)
+        engine = Engine(self._text("Engine"), self._text("Device"), self._text("Model"))
+        return Settings(engine, preview, overwrite)
 
     def set(self, name: str, value: str | float | bool) -> None:
         """Change a parameter, by its name in the scene; whoever shows it is told."""

@@ -17,7 +17,7 @@ from MedAILib.interactive.request import Reply
 
 from .. import mrml, results
 from . import prompt_tags
-from .assistants import Assistants, Engine
+from .assistants import AUTO, Assistants
 from .editors import LogicEditor
 from .places import own_length, own_points, world_points
 from .target import Target
@@ -92,7 +92,7 @@ class NodeSession(Drawing):
         radius = own_length(self._volume, prompt.points[0], prompt.radius)
         own = replace(prompt, points=points, radius=radius, label=1)
         prompts, label, _elsewhere = self._assistants.question(target, [own])
-        self.answer = self._assistants.of(target, Engine()).respond(prompts, label, target.current())
+        self.answer = self._assistants.of(target, AUTO).respond(prompts, label, target.current())
         return self._write(target, [*prompt_tags.read(target.segment, self._volume), own])
 
     def refine(self, label: int = 1, width: float = 3.0) -> Written:
@@ -109,7 +109,7 @@ class NodeSession(Drawing):
         mask = target.current()
         if not mask.any():
             raise UsageError(f"{target.segment.GetName()} has no voxels whose boundary could be refined.")
-        self.answer = self._assistants.of(target, Engine()).refine(mask, width)
+        self.answer = self._assistants.of(target, AUTO).refine(mask, width)
         return self._write(target, None)
 
     def mask(self, label: int = 1) -> np.ndarray:

@@ -18,7 +18,7 @@ from MedAILib.worker.events import Failed, Finished, Warned
 
 from ..run import Job, Timer
 from . import prompt_tags, wording
-from .assistants import Assistants, Engine
+from .assistants import AUTO, Assistants, Engine
 from .editors import Editor
 from .places import reaches
 from .target import Target
@@ -38,14 +38,12 @@ class Settings:
     """What the user chose.
 
     Attributes:
-        engine: who answers, a name of :data:`MedAILib.interactive.request.ENGINES`.
-        device: of the worker.
+        engine: who answers.
         preview: answers are shown first, and written when they are accepted.
         overwrite: voxels of other segments may be taken.
     """
 
-    engine: str = "auto"
-    device: str = "auto"
+    engine: Engine = AUTO
     preview: bool = False
     overwrite: bool = False
 
@@ -266,7 +264,7 @@ class AssistController:
         settings = waiting.settings
         prompts, label, elsewhere = self._assistants.question(target, waiting.prompts)
         self._notes = [note for note in (waiting.again, wording.elsewhere(elsewhere)) if note]
-        assistant = self._assistants.of(target, Engine(settings.engine, settings.device))
+        assistant = self._assistants.of(target, settings.engine)
         self._asked = _Asked(target, settings, waiting.width, target.segment_state(), target.volume_state())
         if waiting.width:
             self._job = assistant.ask_refine(target.current(), waiting.width)
@@ -297,7 +295,7 @@ class AssistController:
         assert asked is not None
         if self._changed_since(asked):
             return
-        assistant = self._assistants.of(asked.target, Engine(asked.settings.engine, asked.settings.device))
+        assistant = self._assistants.of(asked.target, asked.settings.engine)
         self._answer = assistant.read(finished)
         self._waiting.retried = False
         if asked.settings.preview:

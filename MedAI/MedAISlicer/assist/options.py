@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ctk
 from slicer.i18n import tr as _
 
 from ..choices import fill
@@ -27,6 +28,7 @@ class Options:
         self._ui, self._chosen = ui, chosen
         self._tools = {POINT: ui.pointButton, STROKE: ui.strokeButton, BOX: ui.boxButton, LASSO: ui.lassoButton}
         fill(ui.engineComboBox, [(engine_title(name), name) for name in ("auto", "online", "network")], "auto")
+        ui.modelPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs
         self.show_devices(first_choices())
         self.show_status(Status())
 
@@ -41,6 +43,7 @@ class Options:
         self._ui.widthSlider.connect("valueChanged(double)", lambda value: self._chosen.set("Width", value))
         self._ui.previewCheckBox.connect("toggled(bool)", lambda on: self._chosen.set("Preview", bool(on)))
         self._ui.overwriteCheckBox.connect("toggled(bool)", lambda on: self._chosen.set("Overwrite", bool(on)))
+        self._ui.modelPathLineEdit.connect("currentPathChanged(QString)", lambda path: self._chosen.set("Model", path))
         self._ui.engineComboBox.connect("activated(int)", lambda row: self._choose(self._ui.engineComboBox, "Engine"))
         self._ui.deviceComboBox.connect("activated(int)", lambda row: self._choose(self._ui.deviceComboBox, "Device"))
 
@@ -68,14 +71,17 @@ class Options:
             blocked = box.blockSignals(True)
             box.checked = on
             box.blockSignals(blocked)
-        for combo, name in ((self._ui.engineComboBox, settings.engine), (self._ui.deviceComboBox, settings.device)):
+        engine = settings.engine
+        if self._ui.modelPathLineEdit.currentPath != engine.model:
+            self._ui.modelPathLineEdit.currentPath = engine.model
+        for combo, name in ((self._ui.engineComboBox, engine.name), (self._ui.deviceComboBox, engine.device)):
             if combo.findData(name) < 0:
                 combo.addItem(name, name)
             combo.setCurrentIndex(combo.findData(name))
 
     def show_devices(self, choices: list[tuple[str, str]]) -> None:
         """Offer these devices."""
-        fill(self._ui.deviceComboBox, choices, self._chosen.settings.device)
+        fill(self._ui.deviceComboBox, choices, self._chosen.settings.engine.device)
 
     def show_status(self, status: Status) -> None:
         """What goes on, and how the last answer ended."""
