@@ -28,8 +28,9 @@ class MedAI(ScriptedLoadableModule):
         self.parent.contributors = ["MedAI Contributors (SlicerMedAI)"]
         self.parent.helpText = _(
             "Finds anatomical structures in a volume with a trained network and adds them to the scene as named, "
-            "coded segments with their volumes. The network computes on this computer, outside of Slicer's process. "
-            "For research only."
+            "coded segments with their volumes. The tab Correct, and the effect AI assist of the Segment Editor, put a "
+            "segment right, or draw a new one, with a few clicks and strokes. All is computed on this computer, outside "
+            "of Slicer's process. For research only."
         ) + _(' <a href="{url}">Documentation</a>').format(url="https://github.com/SlicerMedAI/SlicerMedAI#readme")
         self.parent.acknowledgementText = _(
             "MedAI is open source under the Apache License 2.0. The card of each model names the data and the "
@@ -303,12 +304,22 @@ class MedAITest(ScriptedLoadableModuleTest):
         self.setUp()
         self.test_MissingInputIsExplained()
         self.setUp()
+        self.test_AssistIsOffered()
+        self.setUp()
         self.test_SampleIsSegmented()
 
     def test_MissingInputIsExplained(self) -> None:
         """Without a volume there is a reason and no run."""
         logic = MedAILogic()
         assert logic.whyNotReady(logic.getParameterNode())
+
+    def test_AssistIsOffered(self) -> None:
+        """Every Segment Editor has the effect."""
+        from MedAISlicer.assist.chosen import NAME
+        from MedAISlicer.assist.register import register_effect
+
+        register_effect()
+        assert NAME in slicer.qMRMLSegmentEditorWidget().availableEffectNames()
 
     def test_SampleIsSegmented(self) -> None:
         """The whole way on Slicer's own sample, where torch is installed."""
