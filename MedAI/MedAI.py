@@ -30,7 +30,7 @@ class MedAI(ScriptedLoadableModule):
             "Finds anatomical structures in a volume with a trained network and adds them to the scene as named, "
             "coded segments with their volumes. The tab Correct, and the effect AI assist of the Segment Editor, put a "
             "segment right, or draw a new one, with a few clicks and strokes. All is computed on this computer, outside "
-            "of Slicer's process. For research only."
+            "Slicer's process. For research only."
         ) + _(' <a href="{url}">Documentation</a>').format(url="https://github.com/SlicerMedAI/SlicerMedAI#readme")
         self.parent.acknowledgementText = _(
             "MedAI is open source under the Apache License 2.0. The card of each model names the data and the "
