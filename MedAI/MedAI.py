@@ -29,7 +29,7 @@ class MedAI(ScriptedLoadableModule):
         self.parent.helpText = _(
             "Finds anatomical structures in a volume with a trained network and adds them to the scene as named, "
             "coded segments with their volumes. The tab Correct, and the effect AI assist of the Segment Editor, put a "
-            "segment right, or draw a new one, with a few clicks and strokes. All is computed on this computer, outside "
+            "segment right, or draw a new one, with a few clicks and strokes. All is computed here, outside "
             "Slicer's process. For research only."
         ) + _(' <a href="{url}">Documentation</a>').format(url="https://github.com/SlicerMedAI/SlicerMedAI#readme")
         self.parent.acknowledgementText = _(
