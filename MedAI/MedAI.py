@@ -315,7 +315,7 @@ class MedAITest(ScriptedLoadableModuleTest):
 
     def test_AssistIsOffered(self) -> None:
         """Every Segment Editor has the effect."""
-        from MedAISlicer.assist.chosen import NAME
+        from MedAISlicer.assist import NAME
         from MedAISlicer.assist.register import register_effect
 
         register_effect()

@@ -6,7 +6,7 @@ from typing import Any
 
 import slicer
 
-from .assist.chosen import NAME
+from .assist import NAME
 from .assist.register import register_effect
 
 Node = Any

@@ -8,9 +8,6 @@ from .assistants import Engine
 from .controller import Settings
 from .gestures import POINT
 
-NAME = "AI assist"
-"""Of the effect, by which modules and scenes find it; never translated."""
-
 LEAST_RADIUS, GREATEST_RADIUS = 0.0, 50.0
 
 _DEFAULTS: dict[str, Any] = {

@@ -6,7 +6,7 @@ import importlib
 import logging
 from pathlib import Path
 
-from .chosen import NAME
+from . import NAME
 
 SOURCE = Path(__file__).parent / "MedAIAssist" / "SegmentEditorEffect.py"
 

@@ -13,7 +13,7 @@ import qt
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect  # type: ignore[import-not-found]
 from slicer.i18n import tr as _
 
-from MedAISlicer.assist.chosen import NAME
+from MedAISlicer.assist import NAME
 
 ICON = Path(__file__).parents[3] / "Resources" / "Icons" / "AIAssist.png"
 
