@@ -23,6 +23,7 @@ from MedAILib.interactive.network.segmenter import NetworkSegmenter
 from MedAILib.interactive.network.zoom import first_region, fitted, grown, region_of, touches
 from MedAILib.models.task_card import FEWEST_STEPS
 from MedAILib.networks.promptable import PromptableUNet
+from MedAILib.networks.unet import ResidualUNet
 from MedAILib.spatial import reorient
 from Unit.registration_tools import single_thread
 
@@ -80,8 +81,8 @@ def marks(inside: Any = NONE, outside: Any = NONE, frame: Any = None, positive: 
 
 def segmenter(path: Path, image: Image, network: nn.Module | None = None) -> NetworkSegmenter:
     found = NetworkSegmenter(image, folder_of(path))
-    found.network = Similar() if network is None else network
-    found.precision = "float32"
+    found.sight.network = Similar() if network is None else network
+    found.sight.precision = "float32"
     return found
 
 
@@ -184,7 +185,7 @@ def test_the_region_grows_while_the_answer_goes_on_beyond_it() -> None:
 def test_the_region_fits_an_answer() -> None:
     _, mask = ball()
     whole = tuple(slice(0, n) for n in SHAPE)
-    region = fitted(mask, (whole[0], whole[1], whole[2]), SPACING, SHAPE)
+    region = fitted(mask, NONE, (whole[0], whole[1], whole[2]), SPACING, SHAPE)
     assert np.abs(np.array(region.center) - MIDDLE).max() < 1.0 and region.side == pytest.approx(1.4 * 27.0, abs=2.0)
 
 
@@ -281,8 +282,6 @@ def test_a_folder_without_a_network_is_named(tmp_path: Path) -> None:
 
 def test_a_network_for_something_else_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    from MedAILib.networks.unet import ResidualUNet
-
     arguments = {"widths": [8, 8]}
     card = {"name": "other", "network": {"name": "residual_unet", "arguments": arguments}, "training": {"steps": 999}}
     write_network(ResidualUNet(**arguments), folder, card)

@@ -9,6 +9,17 @@ from ..marks import Box, Marks
 
 _WIDER = 1.25
 """Changes reach so much farther from the newest prompt than what it asked for."""
+_PERSUASION = 6.0
+"""Voxels around a mark in which a network that says otherwise is persuaded, standard deviation."""
+_SURE = 6.0
+"""Largest logit that is argued with."""
+
+
+def agrees(marks: Marks, current: np.ndarray) -> bool:
+    """Whether a mask obeys all that was said about it."""
+    if not bool(current[tuple(marks.inside.T)].all()) or bool(current[tuple(marks.outside.T)].any()):
+        return False
+    return marks.frame is None or np.count_nonzero(current) == np.count_nonzero(current[marks.frame])
 
 
 def obeying(likely: np.ndarray, box: Box, marks: Marks, before: np.ndarray, spacing: Spacing) -> np.ndarray:
@@ -28,10 +39,11 @@ def obeying(likely: np.ndarray, box: Box, marks: Marks, before: np.ndarray, spac
     newest, inside, outside = (
         _within(part - start, likely.shape) for part in (marks.newest, marks.inside, marks.outside)
     )
-    found = _forced(likely > 0.5, box, marks, inside, outside)
+    found = _persuaded(likely, newest, marks.positive, spacing) > 0.0
+    _force(found, box, marks, inside, outside)
     if before.any():
         found = _near(found, before, newest, marks.positive, spacing)
-        found = _forced(found, box, marks, inside, outside)
+        _force(found, box, marks, inside, outside)
     seeds = before.copy()
     seeds[tuple(inside.T)] = True
     return _connected(found, seeds) if seeds.any() else found
@@ -41,23 +53,34 @@ def _within(voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return voxels[((voxels >= 0) & (voxels < shape)).all(1)]
 
 
-def _forced(found: np.ndarray, box: Box, marks: Marks, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """With what the user said."""
-    result = found.copy()
+def _persuaded(likely: np.ndarray, newest: np.ndarray, positive: bool, spacing: Spacing) -> np.ndarray:
+    """Logits, raised or lowered around the newest prompt as far as they contradict it: not only the marked voxels
+    follow it, but also those around that the network was not much surer of."""
+    logits = np.log(np.clip(likely, 1e-6, None)) - np.log(np.clip(1.0 - likely, 1e-6, None))
+    logits = np.clip(logits, -_SURE, _SURE)
+    sign = 1.0 if positive else -1.0
+    missing = 1.0 - sign * logits[tuple(newest.T)]
+    if not len(newest) or missing.max() <= 1.0:
+        return logits
+    sigma = _PERSUASION * float(np.sort(spacing)[:2].mean())
+    distance = _distance(newest, likely.shape, spacing)
+    return logits + sign * float(missing.max()) * np.exp(-0.5 * np.square(distance / sigma))
+
+
+def _force(found: np.ndarray, box: Box, marks: Marks, inside: np.ndarray, outside: np.ndarray) -> None:
+    """Write what the user said into an answer."""
     if marks.frame is not None:
         for axis, (side, frame) in enumerate(zip(box, marks.frame, strict=True)):
             at = np.arange(side.start, side.stop)
             beyond = (at < frame.start) | (at >= frame.stop)
-            result[(slice(None),) * axis + (beyond,)] = False
-    result[tuple(inside.T)] = True
-    result[tuple(outside.T)] = False
-    return result
+            found[(slice(None),) * axis + (beyond,)] = False
+    found[tuple(inside.T)] = True
+    found[tuple(outside.T)] = False
 
 
 def _near(found: np.ndarray, before: np.ndarray, newest: np.ndarray, positive: bool, spacing: Spacing) -> np.ndarray:
     """Only the changes around the newest prompt: what it asked for, which hangs together with it, and what else is to
     be changed as near."""
-
     if not len(newest):  # a box; all of it is new
         return found
     asked = _connected((found != before) & (found == positive), _mask(newest, found.shape))
@@ -78,7 +101,8 @@ def _distance(voxels: np.ndarray, shape: tuple[int, ...], spacing: Spacing) -> n
     """mm to the nearest of some voxels."""
     from scipy import ndimage
 
-    return ndimage.distance_transform_edt(~_mask(voxels, shape), sampling=spacing)
+    distance: np.ndarray = ndimage.distance_transform_edt(~_mask(voxels, shape), sampling=spacing)
+    return distance
 
 
 def _connected(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:

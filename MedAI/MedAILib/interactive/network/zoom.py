@@ -40,12 +40,13 @@ def first_region(marks: Marks, current: Box | None, spacing: Spacing, shape: Sha
     return region_of((low + high) / 2, side, spacing, shape), known
 
 
-def fitted(found: np.ndarray, box: Box, spacing: Spacing, shape: Shape) -> Region:
-    """The cube around an answer, which is not empty, found in a box of the volume."""
+def fitted(found: np.ndarray, points: np.ndarray, box: Box, spacing: Spacing, shape: Shape) -> Region:
+    """The cube around an answer, which is not empty, found in a box of the volume, and around voxels (n, 3)."""
     low, high = bounds(found)
     start = np.array([side.start for side in box])
+    low, high = np.vstack([low + start, points]).min(0), np.vstack([high + start, points + 1]).max(0)
     extent = float(((high - low) * np.array(spacing)).max())
-    return region_of(start + (low + high - 1) / 2, _MARGIN * extent, spacing, shape)
+    return region_of((low + high - 1) / 2, _MARGIN * extent, spacing, shape)
 
 
 def grown(region: Region, spacing: Spacing, shape: Shape) -> Region | None:
@@ -84,6 +85,12 @@ def bounds(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low.append(int(line[0]))
         high.append(int(line[-1]) + 1)
     return np.array(low), np.array(high)
+
+
+def box_between(low: np.ndarray, high: np.ndarray) -> Box:
+    """From the first voxel to before the last one."""
+    k, j, i = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return k, j, i
 
 
 def _native(spacing: Spacing) -> float:

@@ -63,7 +63,7 @@ class TargetSettings:
     union: float = 0.12
     cut: float = 0.08
     centered: float = 0.55
-    side: tuple[float, float] = (0.5, 3.0)
+    side: tuple[float, float] = (0.35, 3.0)
     spacing: tuple[float, float] = (0.4, 8.0)
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from ..registration.synthetic import table_of_codes
 from .config import TargetSettings
 from .subjects import Structure, Subject, split_kinds
 
-_FEWEST, _LARGEST = 60, 0.7
+_FEWEST, _LARGEST = 60, 0.95
 """Voxels that an object has at least, and the share of the region that it fills at most."""
 _TRIALS = 8
 _STRONG = 0.3
