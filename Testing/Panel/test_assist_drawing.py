@@ -195,3 +195,47 @@ def test_a_point_in_a_3d_view_lies_on_the_surface_that_was_clicked(bench: Bench,
     (prompt,), _, _ = bench.asked(answerers).questions[-1]
     np.testing.assert_allclose(prompt.points[0], bench.ras((5, 6, 7)) + np.array([0.0, 1.0, 0.0]), atol=0.2)
     bench.controller.cancel()
+
+
+def test_a_pixel_means_the_place_that_slicers_own_effects_take_it_for(desk: Any) -> None:
+    import slicer
+
+    from Harness.views import SliceView
+    from MedAISlicer.assist.views import Frame
+
+    view = SliceView("Coronal", (12.0, -7.5, 30.0))
+    matrix = rotation(25)
+    for row in range(3):
+        for column in range(3):
+            view.node.GetSliceToRAS().SetElement(row, column, matrix[row, column])
+    view.node.UpdateMatrices()
+    frame = Frame(view.node)
+    for pixel in ((0, 0), (37, 151)):
+        expected = [0.0, 0.0, 0.0]
+        slicer.vtkSlicerSegmentEditorLogic.XyToRas(pixel, expected, view.node)
+        np.testing.assert_allclose(frame.ras(*pixel), expected, atol=1e-9)
+        np.testing.assert_allclose(frame.pixels(frame.ras(*pixel)[np.newaxis])[0], pixel, atol=1e-9)
+    np.testing.assert_allclose(frame.plane.normal, matrix[:3, 2], atol=1e-9)
+
+
+def test_a_click_marks_the_voxel_that_slicers_own_effects_would_take(desk: Any, answerers: Any) -> None:
+    """On an oblique volume under a transform, by the function that Slicer's own Islands and Level tracing use."""
+    import slicer
+
+    from MedAILib.interactive.prompts import marked
+    from MedAISlicer import mrml
+
+    matrix = rotation(20, (0.2, 0.1, 1.0))
+    matrix[:3, 3] = 30.0, -12.0, 5.0
+    bench = open_bench(desk, place((1.1, 1.4, 2.5), 15), matrix)
+    image = mrml.layer_from_array(np.zeros(SHAPE, np.uint8), mrml.local_affine(bench.volume))
+    parent = bench.volume.GetParentTransformNode()
+    for number, pixel in enumerate(((96, 103), (101, 98), (104, 106)), 1):
+        native = [0, 0, 0]
+        slicer.vtkSlicerSegmentEditorLogic.XyToIjk(pixel, native, bench.view.node, image, parent)
+        i, j, k = native
+        bench.event("LeftButtonPress", pixel)
+        bench.event("LeftButtonRelease", pixel)
+        prompts, _, _ = bench.asked(answerers, number).questions[-1]
+        assert marked(prompts[-1], SHAPE, answerers().image.affine).tolist() == [[k, j, i]]
+    bench.effect.cleanup()
