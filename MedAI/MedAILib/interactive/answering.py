@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..image import Image
+from ..label_boxes import label_boxes
 from .marks import Box, Marks, marks_of
 from .prompts import Prompt
 from .segmenter import NOTHING, Answer, Segmenter, go_on
@@ -71,8 +72,16 @@ class Direct:
 def _obeying(answer: Answer, marks: Marks, current: np.ndarray) -> Answer:
     """The same with every mark obeyed, also those beyond the box, whatever the segmenter is."""
     disobeyed = [marks.inside[~current[tuple(marks.inside.T)]], marks.outside[current[tuple(marks.outside.T)]]]
+    for barred in marks.barred:
+        held = label_boxes(current[barred].view(np.uint8)).get(1)
+        if held is not None:
+            corners = [[a.start + b.start, a.start + b.stop - 1] for a, b in zip(barred, held, strict=True)]
+            disobeyed.append(np.array(corners).T)
     box, inside = _holding(answer, np.concatenate(disobeyed), current)
     start = np.array([side.start for side in box])
+    for barred in marks.barred:
+        here = zip(barred, box, strict=True)
+        inside[tuple(slice(max(0, a.start - b.start), max(0, a.stop - b.start)) for a, b in here)] = False
     for voxels, value in ((marks.inside, True), (marks.outside, False)):
         at = voxels - start
         at = at[((at >= 0) & (at < inside.shape)).all(1)]

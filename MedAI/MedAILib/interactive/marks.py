@@ -12,6 +12,9 @@ from .prompts import Prompt, box_of, marked
 
 Box = tuple[slice, slice, slice]
 
+_LISTED = 100_000
+"""Voxels of a negative box that are listed one by one; a whole CT as a list would take gigabytes."""
+
 
 @dataclass(frozen=True, eq=False)
 class Marks:
@@ -22,6 +25,8 @@ class Marks:
         frame: the box that it lies in; None where none was drawn.
         newest: (n, 3) voxels of the latest prompt that marks any.
         positive: what that prompt said.
+        barred: large negative boxes; of all that they hold only ``inside`` belongs to the label, and ``outside`` has
+            some voxels of each only, spread evenly.
     """
 
     inside: np.ndarray
@@ -29,6 +34,7 @@ class Marks:
     frame: Box | None
     newest: np.ndarray
     positive: bool
+    barred: tuple[Box, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -51,8 +57,9 @@ def marks_of(prompts: Iterable[Prompt], label: int, shape: Shape, affine: np.nda
     Raises:
         ContentError: a prompt lies outside of the volume.
     """
-    said = np.zeros(shape, np.int8)
     frame: Box | None = None
+    barred: list[Box] = []
+    said: list[tuple[np.ndarray, bool]] = []
     newest, latest = np.empty((0, 3), np.int64), True
     for prompt in prompts:
         if prompt.kind == "box" and prompt.positive:
@@ -60,14 +67,49 @@ def marks_of(prompts: Iterable[Prompt], label: int, shape: Shape, affine: np.nda
             if prompt.label == label:
                 frame = _joined(frame, box)
             continue
-        voxels = marked(prompt, shape, affine)
         if prompt.label != label and not prompt.positive:
             continue  # what is not another label may be anything
+        if prompt.kind == "box":
+            box = box_of(prompt, shape, affine)
+            voxels, all_of_it = _spread(box)
+            if not all_of_it:
+                barred.append(box)
+                said = [(earlier[~_within(earlier, box)], sign) for earlier, sign in said]
+        else:
+            voxels = marked(prompt, shape, affine)
         positive = prompt.positive and prompt.label == label
-        said[tuple(voxels.T)] = 1 if positive else -1
+        said.append((voxels, positive))
         if prompt.label == label:
             newest, latest = voxels, positive
-    return Marks(np.argwhere(said > 0), np.argwhere(said < 0), frame, newest, latest)
+    inside, outside = _last_said(said, shape)
+    return Marks(inside, outside, frame, newest, latest, tuple(barred))
+
+
+def _last_said(said: Iterable[tuple[np.ndarray, bool]], shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels (n, 3) that were last said to be inside and those outside, both in rising order."""
+    voxels = np.concatenate([np.empty((0, 3), np.int64), *(each for each, _ in said)])
+    signs = np.concatenate([np.empty(0, bool), *(np.full(len(each), sign) for each, sign in said)])
+    # Of voxels that are there several times, the first is found: from behind, that is the last.
+    places, first = np.unique(np.ravel_multi_index(tuple(voxels[::-1].T), shape), return_index=True)
+    inside = signs[::-1][first]
+    found = np.stack(np.unravel_index(places, shape), 1).astype(np.int64)
+    return found[inside], found[~inside]
+
+
+def _spread(box: Box) -> tuple[np.ndarray, bool]:
+    """Voxels (n, 3) of a box at even distances, few enough to be listed, and whether they are all of them."""
+    sides = np.array([side.stop - side.start for side in box])
+    step = np.ones(3, int)
+    while np.prod(-(-sides // step)) > _LISTED:
+        step[int(np.argmax(sides / step))] += 1
+    lines = (np.arange(side.start, side.stop, each) for side, each in zip(box, step, strict=True))
+    return np.stack(np.meshgrid(*lines, indexing="ij"), -1).reshape(-1, 3), bool((step == 1).all())
+
+
+def _within(voxels: np.ndarray, box: Box) -> np.ndarray:
+    """Which of the voxels (n, 3) lie in a box, (n,) bool."""
+    low, high = np.array([[side.start, side.stop] for side in box]).T
+    return ((voxels >= low) & (voxels < high)).all(axis=1)
 
 
 def _joined(frame: Box | None, box: Box) -> Box:

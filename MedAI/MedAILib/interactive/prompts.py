@@ -108,13 +108,15 @@ def _brushed(at: np.ndarray, radius: np.ndarray, shape: Shape) -> np.ndarray:
         return line
     around = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), -1).reshape(-1, 3)
     around = around[np.square(around / np.maximum(radius, 1e-9)).sum(1) <= 1.0]
-    # One after the other: a long stroke of a wide brush would fill the memory.
-    covered = np.zeros(shape, bool)
+    # One after the other, in the box that they reach: a long stroke of a wide brush would fill the memory.
+    low = np.clip(line.min(0) - reach, 0, shape)
+    size = np.maximum(np.clip(line.max(0) + reach + 1, 0, shape) - low, 0)
+    covered = np.zeros(size, bool)
     for shift in around:
-        voxels = line + shift
-        voxels = voxels[((voxels >= 0) & (voxels < shape)).all(axis=1)]
+        voxels = line + shift - low
+        voxels = voxels[((voxels >= 0) & (voxels < size)).all(axis=1)]
         covered[tuple(voxels.T)] = True
-    return np.concatenate([line, np.argwhere(covered)])
+    return np.concatenate([line, np.argwhere(covered) + low])
 
 
 def _corners(at: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
