@@ -14,9 +14,16 @@ from MedAILib.interactive.slices.checkpoints import import_checkpoint, start_fro
 from MedAILib.models.weights import build_network
 from MedAILib.networks.sam import Sam
 from MedAILib.networks.sppnet import SPPNet
+from Unit.registration_tools import single_thread
 from Unit.slice_tools import NETWORKS, fresh
 
 CLASSIFIER = {"norm_head.weight": (320,), "norm_head.bias": (320,), "head.weight": (1000, 320), "head.bias": (1000,)}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def threads():
+    with single_thread():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +84,7 @@ class Trap:
 def test_nothing_in_a_checkpoint_is_run(tmp_path):
     trap = str(tmp_path / "sprung")
     torch.save({"model": Trap(trap)}, tmp_path / "trap.pth")
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Trap(trap)))
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Trap(trap), protocol=2))
     (tmp_path / "text.pth").write_text("no checkpoint")
     (tmp_path / "text.safetensors").write_text("no checkpoint")
     for name in ("trap.pth", "plain.pth", "text.pth", "text.safetensors"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,11 +24,18 @@ from MedAILib.interactive.slices.readers import PEMedReader, SamReader, SPPNetRe
 from MedAILib.interactive.slices.segmenter import NOTHING_FOUND, SliceSegmenter
 from MedAILib.networks.promptable import PromptableUNet
 from MedAILib.pipeline.interact_task import Volume
+from Unit.registration_tools import single_thread
 from Unit.slice_tools import NETWORKS, disk, fresh, taught, written
 
 SPACING = (5.0, 1.0, 1.0)
 FIRST, SECOND = (16, 20, 7), (36, 44, 6)
 """Row, column and radius of the two disks on each slice."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def threads():
+    with single_thread():
+        yield
 
 
 def scan(spacing=SPACING):
@@ -315,6 +323,7 @@ def test_pe_med_sees_the_mask_as_it_is_and_its_last_answer_while_that_stands():
 def test_the_worker_takes_folders_of_slice_networks(folders):
     segmenter, name = Volume(scan(), "cpu").segmenter(Engine("network", str(folders["sppnet"])))
     assert isinstance(segmenter, SliceSegmenter) and name == "network"
+    assert Engine("network", "own").model == str(Path.cwd() / "own")  # the worker works elsewhere
 
 
 def test_without_trained_weights_there_is_no_answer(tmp_path):

@@ -9,8 +9,15 @@ from MedAILib.errors import ModelError
 from MedAILib.networks.mammo_sam import Adapter, MammoSam
 from MedAILib.networks.sam import Sam
 from MedAILib.training.pixel_loss import pixel_position_aware_loss, pixel_weights
+from Unit.registration_tools import single_thread
 
 SMALL = {"channels": 64, "depth": 2, "heads": 2, "whole": [1], "window": 3}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def threads():
+    with single_thread():
+        yield
 
 
 @pytest.fixture

@@ -14,9 +14,16 @@ from MedAILib.networks.sam.mask_decoder import MaskDecoder
 from MedAILib.networks.sam.prompt_encoder import INSIDE, NO_POINT, OUTSIDE, PromptEncoder
 from MedAILib.networks.sam.tiny_vit import TinyViT
 from MedAILib.networks.sam.vit import ViTEncoder
+from Unit.registration_tools import single_thread
 
 SMALL_VIT = {"channels": 16, "depth": 2, "heads": 2, "whole": [1], "window": 3}
 SMALL_TINY = {"widths": [8, 8, 12, 16], "depths": [1, 1, 1, 1], "heads": [2, 3, 4], "sides": [3, 4, 3]}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def threads():
+    with single_thread():
+        yield
 
 
 def pair(name, *shape):

@@ -10,8 +10,15 @@ from torch.nn import functional
 from MedAILib.interactive.slices.center import NEIGHBORS, center, distances, sample_points
 from MedAILib.networks.sam import Sam
 from MedAILib.networks.sppnet import LowLevel, SPPNet
+from Unit.registration_tools import single_thread
 
 SMALL = {"widths": [8, 8, 12, 16], "depths": [1, 1, 1, 1], "heads": [2, 3, 4], "sides": [3, 4, 3]}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def threads():
+    with single_thread():
+        yield
 
 
 @pytest.fixture
@@ -52,7 +59,7 @@ def test_low_level_features_are_those_of_the_paper():
     deep = [low.depthwise[0](x)[:, n] - functional.conv2d(
         x[:, n : n + 1], low.depthwise[0].weight[n : n + 1], low.depthwise[0].bias[n : n + 1], padding=1
     )[:, 0] for n in range(8)]  # fmt: skip
-    assert max(float(each.abs().max()) for each in deep) < 1e-5  # each channel by itself
+    assert max(float(each.detach().abs().max()) for each in deep) < 1e-5  # each channel by itself
     wanted = functional.max_pool2d(x + low.pointwise(low.depthwise(x)), 2, 2)
     assert torch.allclose(low(image), wanted, atol=1e-6) and low(image).shape == (1, 8, 6, 6)
 
@@ -102,7 +109,7 @@ def test_positive_points_follow_the_gaussian_of_5_by_5_around_the_center():
     rng = np.random.default_rng(0)
     labels = np.zeros((24, 24), int)
     labels[5:20, 6:21] = 7
-    draws = np.array([sample_points(labels, rng)[0] for _ in range(4000)]) - (12, 13)
+    draws = np.array([sample_points(labels, rng)[0] for _ in range(2000)]) - (12, 13)
     assert np.abs(draws).max() == NEIGHBORS == 2
     seen = np.zeros((5, 5))
     np.add.at(seen, tuple((draws + 2).T), 1 / len(draws))
@@ -118,12 +125,12 @@ def test_points_are_inside_and_outside_whatever_the_shape():
     labels[10:20, 5] = 1  # thin: most of the neighborhood is background
     labels[3, 20] = 2
     chosen, background = [], []
-    for _ in range(2000):
+    for _ in range(1000):
         positive, negative = sample_points(labels, rng)
         assert labels[positive] > 0 and labels[negative] == 0
         chosen.append(labels[positive])
         background.append(negative)
-    assert 900 < chosen.count(1) < 1100  # objects are alike, whatever their size
+    assert 430 < chosen.count(1) < 570  # objects are alike, whatever their size
     free = np.argwhere(labels == 0)
     mean, error = free.mean(0), free.std(0) / np.sqrt(len(background))
     assert (np.abs(np.mean(background, 0) - mean) < 4.5 * error).all()

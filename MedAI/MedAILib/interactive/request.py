@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ class Engine:
     def __post_init__(self) -> None:
         if self.name not in ENGINES:
             raise UsageError(f"engine must be one of {', '.join(ENGINES)}, not {self.name!r}.")
+        if self.model is not None:  # the worker works in another folder
+            object.__setattr__(self, "model", str(Path(self.model).absolute()))
 
 
 AUTO = Engine()
