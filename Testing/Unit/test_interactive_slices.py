@@ -22,6 +22,7 @@ from MedAILib.interactive.slices.fitting import Square
 from MedAILib.interactive.slices.planes import numbers, plane_axis, prompts_on
 from MedAILib.interactive.slices.readers import PEMedReader, SamReader, SPPNetReader
 from MedAILib.interactive.slices.segmenter import NOTHING_FOUND, SliceSegmenter
+from MedAILib.networks import build
 from MedAILib.networks.promptable import PromptableUNet
 from MedAILib.pipeline.interact_task import Volume
 from Unit.registration_tools import single_thread
@@ -358,3 +359,9 @@ def test_networks_of_other_kinds_are_refused(tmp_path):
     (folder / "clicks.json").rename(folder / CARD_NAME)
     with pytest.raises(ModelError, match="does not answer prompts on slices"):
         SliceSegmenter(scan(), read_slice_card(folder))
+    colored = {**NETWORKS["pe_med"], "channels": 3}
+    folder = written(build("pe_med", colored), "pe_med", tmp_path / "colored")
+    card = json.loads((folder / CARD_NAME).read_text())
+    (folder / CARD_NAME).write_text(json.dumps({**card, "network": {"name": "pe_med", "arguments": colored}}))
+    with pytest.raises(ModelError, match="sees 3 channels"):
+        SliceSegmenter(scan(), folder)

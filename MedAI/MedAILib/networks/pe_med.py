@@ -122,6 +122,9 @@ class PEMed(nn.Module):
         channels: of the image.
         size: widths and depths; also as they stand in a card.
         palm, tsip: parts that can be left out, for the paper's ablation.
+
+    Attributes:
+        channels: as given.
     """
 
     def __init__(
@@ -132,6 +135,7 @@ class PEMed(nn.Module):
         tsip: bool = True,
     ) -> None:
         super().__init__()
+        self.channels = channels
         size = size if isinstance(size, PEMedSize) else PEMedSize(**size)
         widths = (channels + 3, *size.widths)
         self.blocks = nn.ModuleList(

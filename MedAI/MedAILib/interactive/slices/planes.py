@@ -9,6 +9,7 @@ import numpy as np
 from ...geometry import closest_axes
 from ...image import Image
 from ..marks import Box, Marks
+from ..segmenter import NOTHING
 
 Rectangle = tuple[slice, slice]
 
@@ -136,7 +137,7 @@ def changed_box(axis: int, found: dict[int, np.ndarray], current: np.ndarray) ->
     """
     changed = {number: mask for number, mask in found.items() if (mask != current.take(number, axis)).any()}
     if not changed:
-        return (slice(0, 0), slice(0, 0), slice(0, 0)), np.zeros((0, 0, 0), bool)
+        return NOTHING, np.zeros((0, 0, 0), bool)
     union = np.zeros(next(iter(changed.values())).shape, bool)
     for number, mask in changed.items():
         union |= mask != current.take(number, axis)

@@ -59,6 +59,8 @@ def reader(network: nn.Module, card: SliceCard) -> Reader:
     if isinstance(network, MammoSam):
         return MammoSamReader(network)
     if isinstance(network, PEMed):
+        if network.channels != 1:
+            raise ModelError(f"{card.path}: the network sees {network.channels} channels, a slice has one.")
         return PEMedReader(network, card.side)
     raise ModelError(f"{card.path}: the network {card.network!r} does not answer prompts on slices.")
 
