@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from ..errors import ContentError, UsageError
+from ..geometry import Shape, spacing_of
 from ..image import Image
 from ..registration.linear import register_linear
 from ..registration.linear_grids import averaged, thinned_affine
 from .acquisition import Acquisition
+from .brightness import smooth_gain
 from .joint import Joint, mean_back
 from .neighbors import Neighbors
 from .problem import Problem
@@ -30,8 +33,12 @@ _ITERATIONS = 4
 """Conjugate gradients of a prediction."""
 _WORTH = 0.93
 """Slices get motions of their own if that brings the root mean square residual below this share."""
+_DIFFERS = 0.93
+"""A stack gets a gain that varies if that brings the root mean square residual below this share."""
 _ENOUGH = 500_000
 """Voxels above which half the resolution is enough for the motion."""
+_KNOWN = 0.95
+"""A pixel can be compared if so much of its weight was seen by other stacks."""
 _BEGUN = 0.25
 """Share of the time until the first motion is there."""
 
@@ -45,12 +52,14 @@ class Measured:
         values: (n, y, x) float32.
         motions: the common space's RAS mm to the stack's: one (4, 4) for all slices, or one for each.
         name: for messages.
+        gain: (n, y, x), how much brighter the stack is than the common space; None: nowhere.
     """
 
     slices: Slices
     values: torch.Tensor
     motions: tuple[np.ndarray, ...]
     name: str
+    gain: torch.Tensor | None = None
 
     @classmethod
     def of(
@@ -83,9 +92,15 @@ class Measured:
 
 def operators_of(stacks: Sequence[Measured], target: Target) -> tuple[list[StackOperator], list[torch.Tensor]]:
     """Operator and values of everything that moved together."""
-    parts = [part for stack in stacks for part in stack.parts]
-    operators = [StackOperator(target, slices, motion, values.device) for slices, values, motion in parts]
-    return operators, [values for _, values, _ in parts]
+    operators, everything = [], []
+    for stack in stacks:
+        first = 0
+        for slices, values, motion in stack.parts:
+            gain = None if stack.gain is None else stack.gain[first : first + len(values)]
+            operators.append(StackOperator(target, slices, motion, values.device, gain))
+            everything.append(values)
+            first += len(values)
+    return operators, everything
 
 
 def align(
@@ -97,7 +112,8 @@ def align(
     """The problem's stacks in the space and the intensities of the first, and what the user should know of them.
 
     The motion begins with the linear registration. It is refined, of large volumes on half the resolution, by comparing
-    each stack with what the *others* predict of it, so that none agrees with a copy of itself.
+    each stack with what the *others* predict of it, so that none agrees with a copy of itself. All but the first get a
+    gain that varies smoothly, unless the values are Hounsfield units.
 
     Raises:
         UsageError: there is no further stack.
@@ -123,9 +139,10 @@ def align(
         for number in range(1, len(small)):
             if stop():
                 break
-            volume = _predicted([stack for other, stack in enumerate(small) if other != number], target)
-            before = small[number]
-            small[number] = _refined(before, volume, target, by_slices, fixed)
+            rest = [stack for other, stack in enumerate(small) if other != number]
+            volume, before = _predicted(rest, target), small[number]
+            evened = before if fixed else _evened(before, volume, small[:number], target)
+            small[number] = _refined(evened, volume, target, by_slices)
             largest = max(largest, _farthest(before.motion, small[number].motion, target))
             progress(_BEGUN + (1.0 - _BEGUN) * (turn + number / len(small)) / (_ROUNDS + 1))
         if by_slices or stop():
@@ -135,7 +152,13 @@ def align(
     for number in range(1, len(stacks)):
         before = stacks[number] if target is problem.target else stacks[number].halved()
         scale = float(small[number].values.abs().mean() / before.values.abs().mean().clamp(min=1e-12))
-        stacks[number] = replace(stacks[number], values=stacks[number].values * scale, motions=small[number].motions)
+        shape = stacks[number].values.shape
+        stacks[number] = replace(
+            stacks[number],
+            values=stacks[number].values * scale,
+            motions=small[number].motions,
+            gain=_resized(small[number].gain, (shape[0], shape[1], shape[2])),
+        )
         notes.append(("motion", _sentence(stacks[number])))
     return stacks, notes
 
@@ -156,11 +179,30 @@ def _predicted(stacks: Sequence[Measured], target: Target) -> torch.Tensor:
     return Joint(operators, values).descend(mean_back(operators, values), Neighbors(_SMOOTH), _ITERATIONS)
 
 
-def _refined(stack: Measured, volume: torch.Tensor, target: Target, by_slices: bool, fixed_scale: bool) -> Measured:
-    """The stack with a better motion and scale."""
+def _evened(stack: Measured, volume: torch.Tensor, earlier: Sequence[Measured], target: Target) -> Measured:
+    """The stack as bright as the volume in the mean, and with a gain against the earlier stacks if it explains much."""
     operators, values = operators_of([stack], target)
-    factor = 1.0 if fixed_scale else gain([operator.forward(volume) for operator in operators], values, operators)
-    stack = replace(stack, values=stack.values / factor)
+    stack = replace(stack, values=stack.values / gain([o.forward(volume) for o in operators], values, operators))
+    same = replace(stack, gain=None)
+    theirs, values = operators_of(earlier, target)
+    said = mean_back(theirs, values)
+    covered = mean_back(theirs, [operator.sight for operator in theirs])
+    operators, _ = operators_of([same], target)
+    predicted = torch.cat([operator.forward(said) for operator in operators])
+    known = torch.cat([operator.forward(covered) > _KNOWN for operator in operators])
+    found = replace(stack, gain=smooth_gain(predicted, stack.values, known, spacing_of(stack.slices.affine)))
+    return found if _misfit(found, volume, target) < _DIFFERS * _misfit(same, volume, target) else same
+
+
+def _resized(gain: torch.Tensor | None, shape: Shape) -> torch.Tensor | None:
+    """The gain on the pixels of a finer stack, (n, y, x)."""
+    if gain is None or gain.shape == shape:
+        return gain
+    return functional.interpolate(gain[None, None], shape, mode="trilinear", align_corners=False)[0, 0]
+
+
+def _refined(stack: Measured, volume: torch.Tensor, target: Target, by_slices: bool) -> Measured:
+    """The stack with a better motion."""
     if not by_slices:
         return replace(stack, motions=tuple(_followed(stack, volume, target)))
     single = replace(stack, motions=stack.motions * stack.slices.shape[0])
@@ -171,10 +213,10 @@ def _refined(stack: Measured, volume: torch.Tensor, target: Target, by_slices: b
 
 def _followed(stack: Measured, volume: torch.Tensor, target: Target) -> list[np.ndarray]:
     motions = []
-    for slices, values, motion in stack.parts:
+    for operator, values in zip(*operators_of([stack], target), strict=True):
         for _ in range(_STEPS):
-            motion = moved(volume, target, slices, values, motion)
-        motions.append(motion)
+            operator = operator.moved_to(moved(volume, operator, values))
+        motions.append(operator.motion)
     return motions
 
 

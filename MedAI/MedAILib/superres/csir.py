@@ -37,7 +37,7 @@ from ..registration.foreground import foreground
 from ..spatial import resample
 from .alignment import Measured, align
 from .problem import Problem, Solution
-from .stack_operator import Slices, StackOperator
+from .stack_operator import StackOperator
 from .target import Target
 
 SMOOTH = 0.2
@@ -47,6 +47,8 @@ BOX = 32
 """Side of a training box, in pixels and thin slices."""
 _ALIGNED, _TRAINED = 0.3, 0.8
 """Shares of the time until the motion is known, and until the network is trained."""
+_DARKEST = 0.3
+"""Share of the usual brightness; what is darker is mostly noise and does not get brighter."""
 ADAPTED = (
     "C-SIR was trained on this patient's stacks alone, which is an adaptation: its paper trains on the stacks of a "
     "hundred patients."
@@ -110,7 +112,7 @@ def comparison(output: torch.Tensor, target: Target, stacks: Sequence[Measured])
     for stack in stacks:
         squares, count = output.sum() * 0.0, 0
         for slices, values, motion in stack.parts:
-            box = _seen_box(slices, target, motion)
+            box = slices.inside(target, motion)
             if box is None:
                 continue
             operator = StackOperator(target, slices.box(*box), motion, output.device)
@@ -119,19 +121,6 @@ def comparison(output: torch.Tensor, target: Target, stacks: Sequence[Measured])
             count += int(operator.seen.sum())
         total = total + squares / max(1, count)
     return total
-
-
-def _seen_box(slices: Slices, target: Target, motion: np.ndarray) -> tuple[Shape, Shape] | None:
-    """Start and shape (n, y, x) of the pixels that may lie inside the target."""
-    ends = np.array(target.shape[::-1]) - 1.0
-    corners = np.array([[*(np.array(bits) * ends), 1.0] for bits in np.ndindex(2, 2, 2)]).T
-    there = (np.linalg.inv(slices.affine) @ motion @ target.affine @ corners)[2::-1]
-    low = np.maximum(np.floor(there.min(1)), 0).astype(int)
-    high = np.minimum(np.ceil(there.max(1)) + 1, slices.shape).astype(int)
-    if (high <= low).any():
-        return None
-    size = high - low
-    return (int(low[0]), int(low[1]), int(low[2])), (int(size[0]), int(size[1]), int(size[2]))
 
 
 def train(
@@ -202,7 +191,7 @@ def solve(
     low, high = (float(torch.quantile(stacks[0].values.flatten()[::97], share)) for share in (0.005, 0.995))
     high = max(high, low + 1e-6)
     ratio = max(2, round(problem.acquisition.increment / problem.line.step))
-    inputs = [Input.of(replace(s, values=(s.values - low) / (high - low)), ratio) for s in stacks]
+    inputs = [Input.of(replace(s, values=(_as_bright(s) - low) / (high - low), gain=None), ratio) for s in stacks]
 
     def goes_on(step: int) -> bool:
         share = (time.monotonic() - began) / max(problem.budget, 1e-3)
@@ -221,6 +210,11 @@ def solve(
             progress(_TRAINED + (1.0 - _TRAINED) * (number + 1) / len(inputs))
     array = total / np.maximum(weight, 1e-6) * (high - low) + low
     return Solution(array.astype(np.float32), None, (*notes, ("adapted", ADAPTED)), "csir")
+
+
+def _as_bright(stack: Measured) -> torch.Tensor:
+    """The values as bright everywhere as the first stack's, but not where next to nothing was measured."""
+    return stack.values if stack.gain is None else stack.values / stack.gain.clamp(min=_DARKEST)
 
 
 def _result_of(network: CSIR, one: Input, target: Target) -> tuple[np.ndarray, np.ndarray]:

@@ -66,5 +66,5 @@ def mean_back(operators: Sequence[StackOperator], stacks: Sequence[torch.Tensor]
     A start for :meth:`Joint.descend`.
     """
     total = torch.stack([o.adjoint(y) for o, y in zip(operators, stacks, strict=True)]).sum(0)
-    weight = torch.stack([o.adjoint(torch.ones_like(y)) for o, y in zip(operators, stacks, strict=True)]).sum(0)
+    weight = torch.stack([operator.adjoint(operator.sight) for operator in operators]).sum(0)
     return torch.where(weight > 1e-3, total / weight.clamp(min=1e-3), torch.zeros_like(total))

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from ..geometry import spacing_of
-from .stack_operator import Slices, StackOperator
-from .target import Target
+from .stack_operator import StackOperator
 
 _FARTHEST = 4.0
 """Residuals beyond so many times their median size do not pull further (Huber 1964)."""
@@ -38,26 +37,25 @@ def rigid_from(step: np.ndarray, center: np.ndarray) -> np.ndarray:
     return result
 
 
-def moved(volume: torch.Tensor, target: Target, slices: Slices, stack: torch.Tensor, motion: np.ndarray) -> np.ndarray:
+def moved(volume: torch.Tensor, operator: StackOperator, stack: torch.Tensor) -> np.ndarray:
     """One Gauss-Newton step of a stack's motion, by the slices that the volume predicts.
 
     The slopes are those of the predicted slices: central differences within them, and across them between slices
     predicted a little before and behind.
 
     Args:
-        volume: (k, j, i) on ``target``.
-        slices: of the stack, or of some of its slices that moved together.
+        volume: (k, j, i).
+        operator: from the volume to the stack, or to some of its slices that moved together, as far as is known.
         stack: (n, y, x).
-        motion: (4, 4), the volume's RAS mm to the stack's.
 
     Returns:
-        The next motion; the same if there is too little to compare.
+        (4, 4), the next motion; the same if there is too little to compare.
     """
-    operator = StackOperator(target, slices, motion, volume.device)
+    slices, motion = operator.slices, operator.motion
     spacing = spacing_of(slices.affine)
     shift = 0.25 * slices.acquisition.thickness
     normal = slices.affine[:3, 2] / spacing[0]
-    ahead, behind = (_shifted(operator, sign * shift * normal, motion) for sign in (1.0, -1.0))
+    ahead, behind = (_shifted(operator, sign * shift * normal) for sign in (1.0, -1.0))
     predicted = operator.forward(volume)
     used = operator.seen & ahead.seen & behind.seen
     used[:, [0, -1]] = False
@@ -88,10 +86,11 @@ def moved(volume: torch.Tensor, target: Target, slices: Slices, stack: torch.Ten
     return rigid_from(step.cpu().numpy(), center.cpu().numpy()) @ motion
 
 
-def _shifted(operator: StackOperator, shift: np.ndarray, motion: np.ndarray) -> StackOperator:
+def _shifted(operator: StackOperator, shift: np.ndarray) -> StackOperator:
     affine = operator.slices.affine.copy()
     affine[:3, 3] += shift
-    return StackOperator(operator.target, replace(operator.slices, affine=affine), motion, operator.device)
+    slices = replace(operator.slices, affine=affine)
+    return StackOperator(operator.target, slices, operator.motion, operator.device, operator.gain)
 
 
 def gain(

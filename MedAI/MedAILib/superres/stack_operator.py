@@ -60,6 +60,22 @@ class Slices:
         """``count`` slices from number ``first`` on."""
         return self.box((first, 0, 0), (count, *self.shape[1:]))
 
+    def inside(self, target: Target, motion: np.ndarray) -> tuple[Shape, Shape] | None:
+        """Start and shape (n, y, x) of the box of pixels that may lie inside a volume; None if there are none.
+
+        Args:
+            motion: (4, 4), the volume's RAS mm to the stack's.
+        """
+        ends = np.array(target.shape[::-1]) - 1.0
+        corners = np.array([[*(np.array(bits) * ends), 1.0] for bits in np.ndindex(2, 2, 2)]).T
+        there = (np.linalg.inv(self.affine) @ motion @ target.affine @ corners)[2::-1]
+        low = np.maximum(np.floor(there.min(1)), 0).astype(int)
+        high = np.minimum(np.ceil(there.max(1)) + 1, self.shape).astype(int)
+        if (high <= low).any():
+            return None
+        size = high - low
+        return (int(low[0]), int(low[1]), int(low[2])), (int(size[0]), int(size[1]), int(size[2]))
+
     def box(self, start: Shape, shape: Shape) -> Slices:
         """The ``shape`` pixels from ``start`` (n, y, x) on."""
         return Slices(
@@ -75,25 +91,49 @@ class StackOperator:
         slices: of the stack.
         motion: (4, 4), rigid, the volume's RAS mm to the stack's; None if nothing moved.
         device: where it computes.
-
+        gain: (n, y, x), how much brighter the scanner shows each pixel; None: as it is.
     """
 
     def __init__(
-        self, target: Target, slices: Slices, motion: np.ndarray | None = None, device: torch.device | None = None
+        self,
+        target: Target,
+        slices: Slices,
+        motion: np.ndarray | None = None,
+        device: torch.device | None = None,
+        gain: torch.Tensor | None = None,
     ) -> None:
-        self.target, self.slices = target, slices
+        self.target, self.slices, self.gain = target, slices, gain
+        self.motion = np.eye(4) if motion is None else np.asarray(motion, float)
         self.device = device or torch.device("cpu")
         fine = min(spacing_of(target.affine))
         spacing = spacing_of(slices.affine)
         self._line, self._matrix = self._along(fine, spacing[0])
         # A larger pixel is the mean of several points of the lattice.
         self._divisions = [max(1, math.ceil(size / (_WHOLE * fine))) for size in spacing[1:]]
-        self._to_unit = self._lattice_to_unit(np.eye(4) if motion is None else np.asarray(motion, float), spacing)
+        self._to_unit = self._lattice_to_unit(self.motion, spacing)
+
+    def moved_to(self, motion: np.ndarray) -> StackOperator:
+        """The same with another motion."""
+        return StackOperator(self.target, self.slices, motion, self.device, self.gain)
+
+    def of_block(self, block: Target) -> StackOperator | None:
+        """The same for a smaller volume and those pixels that may see it; None if none does."""
+        box = self.slices.inside(block, self.motion)
+        if box is None:
+            return None
+        part = tuple(slice(first, first + size) for first, size in zip(*box, strict=True))
+        gain = None if self.gain is None else self.gain[part]
+        return StackOperator(block, self.slices.box(*box), self.motion, self.device, gain)
 
     @cached_property
     def seen(self) -> torch.Tensor:
         """(n, y, x) bool: the volume explains these pixels; the others are always 0."""
         return self._read(torch.ones(self.target.shape, device=self.device)) > _SEEN
+
+    @cached_property
+    def sight(self) -> torch.Tensor:
+        """(n, y, x): the gain where the volume explains a pixel, else 0."""
+        return self.seen.float() if self.gain is None else self.seen * self.gain
 
     def _along(self, fine: float, increment: float) -> tuple[Line, torch.Tensor]:
         """The fine line along the slices, and the weights (n, line.count)."""
@@ -141,7 +181,7 @@ class StackOperator:
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """The slices (n, y, x) that the scanner would measure of a volume (k, j, i)."""
-        return self._read(volume) * self.seen
+        return self._read(volume) * self.sight
 
     def _read(self, volume: torch.Tensor) -> torch.Tensor:
         n, y, x = self.slices.shape
@@ -155,7 +195,7 @@ class StackOperator:
 
     def adjoint(self, stack: torch.Tensor) -> torch.Tensor:
         """The exact adjoint of :meth:`forward`: slices (n, y, x) to a volume (k, j, i)."""
-        flat = (stack * self.seen).flatten(1)
+        flat = (stack * self.sight).flatten(1)
         _, y, x = self.slices.shape
         result = torch.zeros(self.target.shape, device=self.device)
         for slab in self._slabs():
