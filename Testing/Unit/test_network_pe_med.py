@@ -7,8 +7,16 @@ import torch
 from torch.nn import functional
 
 from MedAILib.networks.pe_med import PEMed, PEMedSize, PromptFeatures, PromptMixture, attend, disks
+from Unit.registration_tools import single_thread
 
 SMALL = PEMedSize((8, 16, 20, 32), (1, 1, 1, 1), (1, 2, 5, 8), 16)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def threads():
+    """Small networks gain nothing from several threads, and lose much on a busy machine."""
+    with single_thread():
+        yield
 
 
 @pytest.fixture
