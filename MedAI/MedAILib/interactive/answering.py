@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..image import Image
-from ..label_boxes import label_boxes
+from ..label_boxes import mask_box
 from .marks import Box, Marks, marks_of
 from .prompts import Prompt
 from .segmenter import NOTHING, Answer, Segmenter, go_on
@@ -73,7 +73,7 @@ def _obeying(answer: Answer, marks: Marks, current: np.ndarray) -> Answer:
     """The same with every mark obeyed, also those beyond the box, whatever the segmenter is."""
     disobeyed = [marks.inside[~current[tuple(marks.inside.T)]], marks.outside[current[tuple(marks.outside.T)]]]
     for barred in marks.barred:
-        held = label_boxes(current[barred].view(np.uint8)).get(1)
+        held = mask_box(current[barred])
         if held is not None:
             corners = [[a.start + b.start, a.start + b.stop - 1] for a, b in zip(barred, held, strict=True)]
             disobeyed.append(np.array(corners).T)

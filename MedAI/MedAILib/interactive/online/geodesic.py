@@ -9,13 +9,10 @@ import torch
 from torch.nn import functional
 
 from ...geometry import Spacing
+from ..segmenter import go_on
 
 FAR = 1e6
 """Of what no path reaches."""
-
-
-def _go_on() -> None:
-    """Nobody asks to stop."""
 
 
 def geodesic(
@@ -23,7 +20,7 @@ def geodesic(
     start: torch.Tensor,
     spacing: Spacing,
     rounds: int = 3,
-    check: Callable[[], None] = _go_on,
+    check: Callable[[], None] = go_on,
 ) -> torch.Tensor:
     """Length of the cheapest path from each voxel to the start.
 

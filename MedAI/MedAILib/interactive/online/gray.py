@@ -12,12 +12,6 @@ from torch.nn import functional
 from ...geometry import Spacing
 from .walker import Weights
 
-_BINS = 64
-_SOFT = 2.0
-"""Bins by which a histogram is smoothed, standard deviation."""
-_RARE = 1e-4
-"""Share of all voxels that every bin is taken to hold."""
-_SHARP = 0.5
 _LEAST = 1e-4
 """Weight of an edge across the sharpest border."""
 
@@ -42,27 +36,18 @@ class Gray:
         """(k, j, i), how many spreads off the marked values each one is."""
         return (self.values - self.middle).abs() / self.spread
 
-    @property
-    def edges(self) -> Weights:
-        """Of a random walk: the steeper the gray values, the less; those along long voxels are less, too."""
+    def edges(self, sharp: float) -> Weights:
+        """Of a random walk: the steeper the gray values, the less; those along long voxels are less, too.
+
+        Args:
+            sharp: factor of the squared difference in spreads.
+        """
         finest = min(self.spacing)
         found = []
         for axis, size in enumerate(self.spacing):
             steep = torch.diff(self.values, dim=axis) / self.spread
-            found.append((torch.exp(-_SHARP * steep.square()) + _LEAST) * (finest / size) ** 2)
+            found.append((torch.exp(-sharp * steep.square()) + _LEAST) * (finest / size) ** 2)
         return Weights(*found)
-
-    def likeness(self, inside: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """Logarithm of how much more often each gray value is met inside than outside, (k, j, i).
-
-        Args:
-            inside: (k, j, i), 0 to 1.
-            weight: (k, j, i), how much each voxel counts.
-        """
-        low, high = _ends(self.values)
-        bins = ((self.values - low) * ((_BINS - 1) / max(high - low, 1e-6))).round().clamp_(0, _BINS - 1).long()
-        counts = [_histogram(bins, weight * share) for share in (inside, 1.0 - inside)]
-        return (counts[0].log() - counts[1].log())[bins]
 
 
 def gray_of(values: torch.Tensor, marked: np.ndarray, spacing: Spacing, smooth: float) -> Gray:
@@ -106,10 +91,3 @@ def _ends(values: torch.Tensor) -> tuple[float, float]:
     few = values.flatten()[:: max(1, values.numel() // 20000)]
     low, high = torch.quantile(few, torch.tensor([0.005, 0.995], device=values.device)).tolist()
     return low, high
-
-
-def _histogram(bins: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Shares of the bins, smoothed, none zero."""
-    counts = torch.bincount(bins.flatten(), weight.flatten(), _BINS)
-    counts = blurred(counts[:, None, None], [_SOFT, 0.0, 0.0])[:, 0, 0]
-    return counts / counts.sum().clamp_min(1e-6) + _RARE

@@ -66,29 +66,28 @@ class Region:
         large = functional.interpolate(array[None, None], (k, j, i), mode="trilinear", align_corners=False)[0, 0]
         return large[: self.size[0], : self.size[1], : self.size[2]]
 
-    def touches(self, mask: np.ndarray, volume: Shape) -> int:
-        """How many voxels of a mask of the box lie at a side of it behind which the volume goes on."""
+    def touches(self, mask: np.ndarray, bounds: Box) -> int:
+        """How many voxels of a mask of the box lie at a side of it behind which the bounds go on."""
         count = 0
-        for axis, (side, end) in enumerate(zip(self.box, volume, strict=True)):
-            faces = [0] * (side.start > 0) + [-1] * (side.stop < end)
+        for axis, (side, limit) in enumerate(zip(self.box, bounds, strict=True)):
+            faces = [0] * (side.start > limit.start) + [-1] * (side.stop < limit.stop)
             count += sum(int(np.count_nonzero(np.take(mask, face, axis))) for face in faces)
         return count
 
 
-def region_around(
-    low: np.ndarray, high: np.ndarray, margin: float, volume: Shape, spacing: Spacing, most: int
-) -> Region:
+def region_around(low: np.ndarray, high: np.ndarray, margin: float, bounds: Box, spacing: Spacing, most: int) -> Region:
     """The region around voxels.
 
     Args:
         low, high: the first voxel (3,) and the one after the last.
         margin: mm on all sides.
-        volume: shape of the volume, (k, j, i).
+        bounds: of what may be looked at.
         spacing: of the volume, mm, (k, j, i).
         most: cells of the working grid; the finest axes are made coarser first.
     """
     room = np.ceil(margin / np.array(spacing)).astype(int)
-    low, high = np.maximum(low - room, 0), np.minimum(high + room, volume)
+    first, end = np.array([[side.start, side.stop] for side in bounds]).T
+    low, high = np.clip(low - room, first, end - 1), np.clip(high + room, first + 1, end)
     stride = np.ones(3, int)
     while np.prod(_cells(high - low, stride)) > most:
         # An axis that is one cell already gains nothing.

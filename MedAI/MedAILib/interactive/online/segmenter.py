@@ -1,68 +1,46 @@
-"""Answers prompts on any image at once: it learns from the gray values that the user marks, and from nothing else.
+"""Answers prompts on any image at once: it learns from what the user marks, and from nothing else.
 
-A prompt says what is nearby. How near is measured along the paths of least change in gray value (geodesic distance, in
-the spirit of Bai and Sapiro 2007) in units of the prompt's own size, so that a long stroke means a large object. From
-what that says of each voxel, from what the gray values say, and from the object as it is now, a random walker (Grady
-2005) makes the new object; what was marked is held fast. Only what hangs together with the newest prompt changes.
+A prompt says what is nearby. How near is measured along the paths of least change in gray value (geodesic distance, as
+Bai and Sapiro 2007 do) in units of the prompt's own size, so that a long stroke means a large object. A small network
+learns what the inside looks like. From both, and from the object as it is, a random walker (Grady 2005) makes the new
+object; what was marked is held fast. Only what hangs together with the newest prompt changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from ...checks import check_scalar_volume
 from ...image import Image
-from ..marks import Marks
-from ..segmenter import Answer, Prior, go_on
-from .geodesic import FAR, geodesic
-from .gray import gray_of
+from ..marks import Box, Marks
+from ..segmenter import NOTHING, Answer, Prior, go_on
+from .learner import Learner
 from .region import Region, region_around
-from .walker import walk
+from .scene import Scene
+from .settings import CHOSEN, Settings
+from .task import Task, held, task_of
 
-
-@dataclass(frozen=True)
-class Settings:
-    """What was chosen by trying, see Testing/Benchmarks/interactive.md.
-
-    Attributes:
-        margin: of the region around a prompt, in units of its length.
-        growth: of the margin, where the change reaches the region's border.
-        growths: at most.
-        cells: of the working grid.
-        smooth: of the gray values, in units of the finest spacing.
-        strange: how much longer a way is for each spread that gray values are off.
-        reach: how far a prompt is heard, in units of its length.
-        steep: how fast that ends.
-        trust: in the evidence, beside an edge between equal neighbors.
-        gray: weight of the gray values' likeness.
-        kept: of the object as it is.
-        steps: of the random walker.
-    """
-
-    margin: float = 1.5
-    growth: float = 1.6
-    growths: int = 2
-    cells: int = 150_000
-    smooth: float = 0.7
-    strange: float = 1.0
-    reach: float = 2.0
-    steep: float = 3.0
-    trust: float = 0.05
-    gray: float = 0.5
-    kept: float = 2.0
-    steps: int = 60
+NOTHING_MARKED = "Nothing was marked as inside, so there is nothing to find. Mark the object first."
+FLAT = (
+    "The gray values around the mark are all the same, so nothing tells where the object ends: "
+    "the answer follows the size of the mark. Draw its outline with a lasso, or mark what does not belong to it."
+)
+GOES_ON = "The object may go on beyond the region that was looked at. Mark it there to go on."
 
 
 class OnlineSegmenter:
     """Implements :class:`MedAILib.interactive.segmenter.Segmenter` without any training beforehand.
 
+    What it keeps of a label is the network that learned from its prompts; a new object of this class that is given all
+    prompts at once learns it anew.
+
     Args:
-        image: (k, j, i), any real numbers.
-        device: of the computations.
+        image: (k, j, i), any real numbers; values that are not finite are taken as the lowest one.
+        device: of the computations, a name of torch.
         prior: a trained network's opinion, which joins the evidence.
         settings: for experiments.
 
@@ -71,79 +49,46 @@ class OnlineSegmenter:
     """
 
     def __init__(
-        self, image: Image, device: str = "cpu", prior: Prior | None = None, settings: Settings = Settings()
+        self, image: Image, device: str = "cpu", prior: Prior | None = None, settings: Settings = CHOSEN
     ) -> None:
-        self._image, _ = check_scalar_volume(image, slice_allowed=True)
+        self._image, warnings = check_scalar_volume(image, slice_allowed=True)
+        self._warnings = tuple(sentence for _, sentence in warnings)
         self._device = torch.device(device)
         self._prior, self._settings = prior, settings
+        self._learners: dict[int, Learner] = {}
 
     def answer(self, label: int, marks: Marks, current: np.ndarray, check: Callable[[], None] = go_on) -> Answer:
         """See :class:`MedAILib.interactive.segmenter.Segmenter`."""
-        settings, spacing = self._settings, self._image.spacing
-        low, high = marks.newest.min(0), marks.newest.max(0) + 1
-        length = max(float(np.linalg.norm((high - low - 1) * spacing)), 6.0)
-        margin, left = settings.margin * length, settings.growths
+        if marks.empty and not current.any():
+            return Answer(NOTHING, np.zeros((0, 0, 0), bool), (NOTHING_MARKED,))
+        task = task_of(marks, current, self._image.spacing, self._settings.least)
+        if task is None:
+            # The object is as the prompt says it should be.
+            return held(Answer(NOTHING, np.zeros((0, 0, 0), bool)), marks, current)
+        if task.fresh:
+            self._learners.pop(label, None)
+        answer = self._grown(label, task, marks, current, check)
+        warnings, self._warnings = self._warnings, ()
+        return held(replace(answer, notes=warnings + answer.notes), marks, current)
+
+    def _grown(self, label: int, task: Task, marks: Marks, current: np.ndarray, check: Callable[[], None]) -> Answer:
+        """The answer in a region that grows until the change ends within it."""
+        settings, image = self._settings, self._image
+        bounds = task.bounds(image.shape, image.spacing)
+        opinion = None if self._prior is None else self._prior.probability(marks, current, check)
+        low, high = task.around(opinion)
+        margin, left = settings.margin * task.length, settings.growths
         while True:
-            region = region_around(low, high, margin, self._image.shape, spacing, settings.cells)
-            found = self._found(region, marks, current[region.box], length, check)
-            changed = found != current[region.box]
-            few = 0.1 * np.count_nonzero(changed) ** (2 / 3)
-            if left == 0 or region.touches(changed, self._image.shape) <= few:
-                return Answer(region.box, found)
+            region = region_around(low, high, margin, bounds, image.spacing, settings.cells)
+            scene = self._scene(region, task, label, opinion)
+            found = task.changed(scene.solved(current[region.box], check), current[region.box], region)
+            change = found != current[region.box]
+            open_ = region.touches(change, bounds) > 0.1 * np.count_nonzero(change) ** (2 / 3)
+            if left == 0 or not open_:
+                notes = ((FLAT,) if scene.flat else ()) + ((GOES_ON,) if open_ else ())
+                return Answer(region.box, found, notes)
             margin, left = margin * settings.growth, left - 1
 
-    def _found(
-        self, region: Region, marks: Marks, current: np.ndarray, length: float, check: Callable[[], None]
-    ) -> np.ndarray:
-        """The object in a region, bool of its box's shape."""
-        settings = self._settings
-        inside, outside, newest = (region.local(each) for each in (marks.inside, marks.outside, marks.newest))
+    def _scene(self, region: Region, task: Task, label: int, opinion: tuple[Box, np.ndarray] | None) -> Scene:
         values = torch.as_tensor(np.asarray(self._image.array[region.box], np.float32), device=self._device)
-        gray = gray_of(region.coarse(values), region.cells(newest), region.spacing, settings.smooth)
-        start = _marked(region, newest, FAR, 0.0, self._device)
-        away = geodesic(1.0 + settings.strange * gray.strangeness, start, region.spacing, 2, check) / length
-        near = settings.steep * (settings.reach - away)
-        fixed = _marked(region, np.concatenate([inside, outside]), 0.0, 1.0, self._device) > 0
-        truth = _marked(region, inside, 0.0, 1.0, self._device)
-        edges = gray.edges
-
-        def walked(evidence: torch.Tensor) -> torch.Tensor:
-            probable = torch.sigmoid(evidence)
-            trust = torch.full_like(probable, settings.trust)
-            return walk(edges, probable, trust, fixed, torch.where(fixed, truth, probable), settings.steps, check)
-
-        if not current.any():
-            first = (walked(near) > 0.5).float()
-            x = walked(0.5 * near + settings.gray * gray.likeness(first, torch.ones_like(first)))
-        else:
-            now = region.coarse(torch.as_tensor(current, device=self._device).float())
-            sign = 1.0 if marks.positive else -1.0
-            known = torch.where(fixed, truth, now)
-            like = gray.likeness(known, torch.where(fixed, 5.0, torch.sigmoid(-near))).clamp(-4.0, 4.0)
-            far = (away / settings.reach).clamp_max(1.0)
-            x = walked(sign * near.clamp_min(0.0) + settings.kept * (2.0 * now - 1.0) * far + settings.gray * like)
-        return _obeying(region.fine(x).cpu().numpy() > 0.5, current, inside, outside, newest, marks.positive)
-
-
-def _marked(region: Region, at: np.ndarray, before: float, value: float, device: torch.device) -> torch.Tensor:
-    """The working grid, filled, with another value where voxels (n, 3) of the box lie."""
-    grid = torch.full(region.shape, before, device=device)
-    k, j, i = torch.as_tensor(region.cells(at), device=device).unbind(1)
-    grid[k, j, i] = value
-    return grid
-
-
-def _obeying(
-    found: np.ndarray, current: np.ndarray, inside: np.ndarray, outside: np.ndarray, newest: np.ndarray, positive: bool
-) -> np.ndarray:
-    """The object with all marks obeyed, changed only where that hangs together with the newest ones."""
-    from skimage.measure import label
-
-    changed = found & ~current if positive else current & ~found
-    changed[tuple(newest.T)] = True
-    parts = label(changed, connectivity=1)
-    changed &= np.isin(parts, np.unique(parts[tuple(newest.T)]))
-    result = current | changed if positive else current & ~changed
-    result[tuple(inside.T)] = True
-    result[tuple(outside.T)] = False
-    return result
+        return Scene(region, values, task, self._learners, label, opinion, self._settings)

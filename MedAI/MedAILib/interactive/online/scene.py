@@ -1,0 +1,178 @@
+"""All that is known about a region, and the object that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ..marks import Box
+from .features import features_of
+from .geodesic import FAR, geodesic
+from .gray import Gray, gray_of
+from .learner import Learner
+from .region import Region
+from .settings import Settings
+from .task import Task
+from .walker import walk
+
+_FIXED = 500
+"""Marked cells that the learner sees at most."""
+
+
+class Scene:
+    """A region of the image with the marks in it.
+
+    Args:
+        region: where.
+        values: gray values of its box.
+        task: what is asked for.
+        learners: by label; that of this one is made where it is missing.
+        label: whose object it is.
+        opinion: of a trained network: a box and its probabilities.
+        settings: weights.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        values: torch.Tensor,
+        task: Task,
+        learners: dict[int, Learner],
+        label: int,
+        opinion: tuple[Box, np.ndarray] | None,
+        settings: Settings,
+    ) -> None:
+        self._region, self._task, self._settings = region, task, settings
+        self._learners, self._label, self._opinion = learners, label, opinion
+        self._device = values.device
+        self._values = region.coarse(values)
+        self.gray = self._gray(task.newest)
+        self._truth = self._marked(task.inside, 0.0, 1.0)
+        self._fixed = self._marked(np.concatenate([task.inside, task.outside]), 0.0, 1.0) > 0
+        self._fix_frame()
+
+    @property
+    def flat(self) -> bool:
+        """Whether all gray values are the same."""
+        return bool(self._values.max() == self._values.min())
+
+    def solved(self, current: np.ndarray, check: Callable[[], None]) -> np.ndarray:
+        """The object, bool of the region's box.
+
+        Args:
+            current: the object as it is, of the same box.
+            check: is called now and then.
+        """
+        settings, task = self._settings, self._task
+        away = self._away(task.newest, self.gray, check)
+        near = settings.steep * (settings.reach - away)
+        features = torch.cat([features_of(self._normal(), self._region.spacing), torch.log1p(away)[None] - 1.0])
+        everywhere = torch.ones_like(near)
+        if task.fresh:
+            thought = near + self._prior_evidence()
+            first = (self._walked(thought, check) > 0.5).float()
+            x = self._walked(0.5 * thought + self._learned(features, first, everywhere, check), check)
+        else:
+            now = self._region.coarse(torch.as_tensor(current, device=self._device).float())
+            near = self._contested(near, away, check)
+            doubt = torch.sigmoid(-near)
+            sign = 1.0 if task.positive else -1.0
+            known = torch.where(self._fixed, self._truth, now)
+            old = settings.kept * (2.0 * now - 1.0) * (away / settings.reach).clamp_max(1.0)
+            thought = sign * near.clamp_min(0.0) + old + self._prior_evidence()
+            x = self._walked(thought + self._learned(features, known, doubt, check), check)
+        return self._region.fine(x).cpu().numpy() > 0.5
+
+    def _walked(self, evidence: torch.Tensor, check: Callable[[], None]) -> torch.Tensor:
+        settings, probable = self._settings, torch.sigmoid(evidence)
+        first = torch.where(self._fixed, self._truth, probable)
+        edges = self.gray.edges(settings.sharp)
+        return walk(edges, probable, settings.trust, ~self._fixed, first, settings.steps, check)
+
+    def _away(self, voxels: np.ndarray, gray: Gray, check: Callable[[], None]) -> torch.Tensor:
+        """How far each cell is from voxels, in units of the prompt's length."""
+        cost = 1.0 + self._settings.strange * gray.strangeness
+        start = self._marked(voxels, FAR, 0.0)
+        return geodesic(cost, start, self._region.spacing, 2, check) / self._task.length
+
+    def _contested(self, near: torch.Tensor, away: torch.Tensor, check: Callable[[], None]) -> torch.Tensor:
+        """What the newest prompt says where marks of the other sign are not nearer."""
+        task, settings = self._task, self._settings
+        rivals = self._region.local(task.outside if task.positive else task.inside)
+        if settings.rivals == 0.0 or len(rivals) == 0:
+            return near
+        rivals = rivals + self._region.start
+        theirs = settings.rivals * self._away(rivals, self._gray(rivals), check)
+        return settings.steep * (theirs.clamp_max(settings.reach) - away)
+
+    def _learned(
+        self, features: torch.Tensor, inside: torch.Tensor, weight: torch.Tensor, check: Callable[[], None]
+    ) -> torch.Tensor:
+        """Evidence of the label's learner after a lesson on the region.
+
+        Args:
+            features: (c, k, j, i).
+            inside: 0 or 1, what is thought of each cell.
+            weight: how sure that is.
+        """
+        settings = self._settings
+        learner = self._learners.setdefault(self._label, Learner(len(features), self._device))
+        order = torch.Generator().manual_seed(0)
+        drawn = torch.randint(inside.numel(), (settings.samples,), generator=order).to(self._device)
+        marked = self._marks()
+        marked = marked[torch.randperm(len(marked), generator=order)[:_FIXED].to(self._device)]
+        sure = weight.flatten()[drawn]
+        each = settings.marked * sure.sum() / max(1, len(marked))
+        rows = features.flatten(1).T[torch.cat([drawn, marked])]
+        truth = torch.cat([inside.flatten()[drawn], self._truth.flatten()[marked]])
+        learner.learn(rows, truth, torch.cat([sure, each.expand(len(marked))]), settings.lessons, check)
+        return settings.learned * learner.evidence(features).clamp(-4.0, 4.0)
+
+    def _prior_evidence(self) -> torch.Tensor:
+        """What a trained network thinks, as logits; 0 without one."""
+        if self._opinion is None:
+            return torch.zeros_like(self._values)
+        box, probability = self._opinion
+        whole = np.full(self._region.size, 0.02, np.float32)
+        ours, theirs = zip(*(_shared(a, b) for a, b in zip(self._region.box, box, strict=True)), strict=True)
+        whole[ours] = probability[theirs]
+        likely = self._region.coarse(torch.as_tensor(whole, device=self._device)).clamp(0.02, 0.98)
+        return self._settings.prior * torch.logit(likely)
+
+    def _normal(self) -> torch.Tensor:
+        """Gray values of unit scale: fine around the marked ones, ever coarser far from them."""
+        return torch.asinh((self._values - self.gray.middle) / (3.0 * self.gray.spread))
+
+    def _gray(self, voxels: np.ndarray) -> Gray:
+        cells = self._region.cells(self._region.local(voxels))
+        return gray_of(self._values, cells, self._region.spacing, self._settings.smooth)
+
+    def _marks(self) -> torch.Tensor:
+        """Flat indices of the marked cells."""
+        marked = np.concatenate([self._task.inside, self._task.outside])
+        return (self._marked(marked, 0.0, 1.0) > 0).flatten().nonzero()[:, 0]
+
+    def _marked(self, voxels: np.ndarray, before: float, value: float) -> torch.Tensor:
+        """The working grid, filled, with another value where some voxels lie."""
+        grid = torch.full(self._region.shape, before, device=self._device)
+        cells = torch.as_tensor(self._region.cells(self._region.local(voxels)), device=self._device)
+        k, j, i = cells.unbind(1)
+        grid[k, j, i] = value
+        return grid
+
+    def _fix_frame(self) -> None:
+        """What lies beyond the frame is outside."""
+        if self._task.frame is None:
+            return
+        beyond = torch.ones(self._region.size, device=self._device)
+        ours, _ = zip(*(_shared(a, b) for a, b in zip(self._region.box, self._task.frame, strict=True)), strict=True)
+        beyond[ours] = 0.0
+        self._fixed |= self._region.coarse(beyond) > 0.5
+
+
+def _shared(ours: slice, theirs: slice) -> tuple[slice, slice]:
+    """The part that two ranges share, as a slice of each."""
+    low, high = max(ours.start, theirs.start), max(ours.start, theirs.start, min(ours.stop, theirs.stop))
+    return slice(low - ours.start, high - ours.start), slice(low - theirs.start, high - theirs.start)

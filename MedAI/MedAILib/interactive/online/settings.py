@@ -1,0 +1,55 @@
+"""How the online segmenter weighs what it knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was chosen by trying, on other scans than those of Testing/Benchmarks/interactive.md.
+
+    Attributes:
+        margin: of the region around a prompt, in units of its length.
+        growth: of the margin, where the change reaches the region's border.
+        growths: at most.
+        cells: of the working grid.
+        least: mm, length that a prompt is taken to have at least.
+        smooth: of the gray values, in units of the finest spacing.
+        strange: how much longer a way is for each spread that gray values are off.
+        reach: how far a prompt is heard, in units of its length.
+        steep: how fast that ends.
+        rivals: how far marks of the other sign are heard, in units of the reach of the newest prompt; 0: not at all.
+        trust: in the evidence, beside an edge between equal neighbors.
+        sharp: how much edges weaken with the difference in gray value.
+        learned: weight of what the learner says.
+        kept: of the object as it is.
+        prior: of the trained network's opinion.
+        steps: of the random walker.
+        lessons: steps of the learner with each prompt.
+        samples: that the learner sees beside the marks.
+        marked: how much all marks count beside all samples, when it learns.
+    """
+
+    margin: float = 1.5
+    growth: float = 1.6
+    growths: int = 2
+    cells: int = 150_000
+    least: float = 6.0
+    smooth: float = 0.7
+    strange: float = 1.0
+    reach: float = 2.0
+    steep: float = 3.0
+    rivals: float = 1.0
+    trust: float = 0.05
+    sharp: float = 0.5
+    learned: float = 0.7
+    kept: float = 2.0
+    prior: float = 1.0
+    steps: int = 60
+    lessons: int = 40
+    samples: int = 2000
+    marked: float = 0.25
+
+
+CHOSEN = Settings()

@@ -1,0 +1,143 @@
+"""What the newest prompt asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...geometry import Shape, Spacing
+from ...label_boxes import mask_box
+from ..marks import Box, Marks
+from ..segmenter import Answer
+from .region import Region
+
+_RIM = 0.25
+"""How far one looks beyond a frame to learn what is not the object, in units of the prompt's length."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A change of the object around some voxels.
+
+    Attributes:
+        newest: (n, 3) voxels that the newest prompt marks and that are not yet as it says.
+        positive: whether they shall be inside.
+        inside, outside: (n, 3), all marks.
+        frame: the object lies within.
+        fresh: there is no object yet.
+        firm: whether ``newest`` are marks; of a frame alone it is only supposed that its middle is inside.
+        length: mm, of the prompt.
+    """
+
+    newest: np.ndarray
+    positive: bool
+    inside: np.ndarray
+    outside: np.ndarray
+    frame: Box | None
+    fresh: bool
+    firm: bool
+    length: float
+
+    def bounds(self, shape: Shape, spacing: Spacing) -> Box:
+        """The part of the volume that may be looked at."""
+        if self.frame is None:
+            return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
+        rim = [max(2, round(_RIM * self.length / size)) for size in spacing]
+        k, j, i = (
+            slice(max(0, side.start - more), min(end, side.stop + more))
+            for side, more, end in zip(self.frame, rim, shape, strict=True)
+        )
+        return k, j, i
+
+    def around(self, opinion: tuple[Box, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
+        """First voxel (3,) and the one after the last of what has to be looked at."""
+        low, high = self.newest.min(0), self.newest.max(0) + 1
+        found = mask_box(opinion[1] > 0.5) if opinion is not None and self.fresh else None
+        if opinion is not None and found is not None:
+            corners = [[a.start + b.start, a.start + b.stop] for a, b in zip(opinion[0], found, strict=True)]
+            low, high = np.minimum(low, np.array(corners)[:, 0]), np.maximum(high, np.array(corners)[:, 1])
+        return low, high
+
+    def changed(self, found: np.ndarray, current: np.ndarray, region: Region) -> np.ndarray:
+        """The object of a region: of what was found only that which the newest prompt asks for, marks obeyed.
+
+        Args:
+            found, current: bool of the region's box.
+            region: that they are of.
+        """
+        from skimage.measure import label
+
+        newest = tuple(region.local(self.newest).T)
+        change = found & ~current if self.positive else current & ~found
+        change[newest] = True
+        parts = label(change, connectivity=1)
+        change &= np.isin(parts, np.unique(parts[newest]))
+        result = current | change if self.positive else current & ~change
+        return obeyed(result, region.box, self.inside, self.outside, self.frame)
+
+
+def task_of(marks: Marks, current: np.ndarray, spacing: Spacing, least: float) -> Task | None:
+    """What the marks ask for; None where the object is already as the newest prompt says.
+
+    Args:
+        marks: not empty, unless there is an object.
+        current: (k, j, i) bool.
+        spacing: of the volume, mm.
+        least: mm, length of a point.
+    """
+    fresh, firm = not current.any(), True
+    newest, positive = marks.newest, marks.positive
+    if fresh:
+        newest, positive, firm = marks.inside, True, len(marks.inside) > 0
+        if not firm:
+            assert marks.frame is not None
+            newest = _middle(marks.frame)
+    else:
+        newest = newest[current[tuple(newest.T)] != positive]
+        if len(newest) == 0:
+            return None
+    length = max(float(np.linalg.norm(np.ptp(newest, 0) * spacing)), least)
+    return Task(newest, positive, marks.inside, marks.outside, marks.frame, fresh, firm, length)
+
+
+def held(answer: Answer, marks: Marks, current: np.ndarray) -> Answer:
+    """The same, with nothing beyond the frame and all marks obeyed, also where the object was before."""
+    wrong = [marks.inside[~current[tuple(marks.inside.T)]], marks.outside[current[tuple(marks.outside.T)]]]
+    beyond = None if marks.frame is None else mask_box(current)
+    boxes = [each for each in (answer.box if answer.inside.size else None, beyond) if each is not None]
+    corners = [np.array([[side.start, side.stop - 1] for side in box]).T for box in boxes]
+    places = np.concatenate([*wrong, *corners])
+    if len(places) == 0:
+        return answer
+    k, j, i = (slice(int(a), int(b) + 1) for a, b in zip(places.min(0), places.max(0), strict=True))
+    inside = current[k, j, i].copy()
+    if answer.inside.size:
+        here = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(answer.box, (k, j, i), strict=True))
+        inside[tuple(here)] = answer.inside
+    return Answer((k, j, i), obeyed(inside, (k, j, i), marks.inside, marks.outside, marks.frame), answer.notes)
+
+
+def obeyed(mask: np.ndarray, box: Box, inside: np.ndarray, outside: np.ndarray, frame: Box | None) -> np.ndarray:
+    """A mask of a box, with what was said about it; changed in place."""
+    start = np.array([side.start for side in box])
+    if frame is not None:
+        within = (slice(max(0, a.start - b.start), max(0, a.stop - b.start)) for a, b in zip(frame, box, strict=True))
+        kept = np.zeros_like(mask)
+        kept[tuple(within)] = True
+        mask &= kept
+    for voxels, value in ((outside, False), (inside, True)):
+        at = voxels - start
+        at = at[((at >= 0) & (at < mask.shape)).all(axis=1)]
+        mask[tuple(at.T)] = value
+    return mask
+
+
+def _middle(frame: Box) -> np.ndarray:
+    """The middle half of the line (n, 3) through the center of a box along its longest side."""
+    sides = [side.stop - side.start for side in frame]
+    axis = int(np.argmax(sides))
+    line = np.arange(frame[axis].start + sides[axis] // 4, frame[axis].stop - sides[axis] // 4)
+    found = np.tile([(side.start + side.stop - 1) // 2 for side in frame], (len(line), 1))
+    found[:, axis] = line
+    return found
