@@ -20,7 +20,7 @@ from MedAILib.interactive.network.encoding import CHANNELS, View, encode
 from MedAILib.interactive.network.obedience import obeying
 from MedAILib.interactive.network.region import Region, Turn
 from MedAILib.interactive.network.segmenter import NetworkSegmenter
-from MedAILib.interactive.network.zoom import first_region, fitted, grown, region_of, touches
+from MedAILib.interactive.network.zoom import bounds, regions
 from MedAILib.models.task_card import FEWEST_STEPS
 from MedAILib.networks.promptable import PromptableUNet
 from MedAILib.networks.unet import ResidualUNet
@@ -39,11 +39,11 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-class Similar(nn.Module):
-    """Finds what looks like the positive marks, but for voxels very close to a negative one."""
+class Bright(nn.Module):
+    """Finds what is bright, but for voxels very close to a negative mark."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return 6.0 - 12.0 * x[:, 1:2].abs() - 20.0 * (x[:, 3:4] > 0.9)
+        return 10.0 * x[:, :1] - 20.0 * (x[:, 3:4] > 0.9)
 
 
 class Stubborn(nn.Module):
@@ -81,7 +81,7 @@ def marks(inside: Any = NONE, outside: Any = NONE, frame: Any = None, positive: 
 
 def segmenter(path: Path, image: Image, network: nn.Module | None = None) -> NetworkSegmenter:
     found = NetworkSegmenter(image, folder_of(path))
-    found.sight.network = Similar() if network is None else network
+    found.sight.network = Bright() if network is None else network
     found.sight.precision = "float32"
     return found
 
@@ -163,30 +163,54 @@ def test_no_contrast_and_no_marks_are_no_problem() -> None:
 # Where it looks
 
 
+def test_cubes_of_an_unknown_size_go_from_near_to_far() -> None:
+    found = regions(marks([[20, 24, 28]]), None, SPACING, SHAPE)
+    sides = [one.side for one in found]
+    assert sides[0] == pytest.approx(16.0) and np.allclose(np.divide(sides[1:], sides[:-1]), 1.5)
+    assert 80.0 < sides[-1] < 200.0 and all(one.center == (20.0, 24.0, 28.0) for one in found)
+
+
 def test_a_box_and_a_mask_tell_how_large_the_object_is() -> None:
     frame = (slice(10, 20), slice(10, 40), slice(10, 20))
-    region, known = first_region(marks(frame=frame), None, SPACING, SHAPE)
-    assert known and region.side == pytest.approx(1.4 * 30.0) and region.center == (14.5, 24.5, 14.5)
-    region, known = first_region(marks([[20, 24, 28]]), None, SPACING, SHAPE)
-    assert not known and region.count == 48 and region.voxel == pytest.approx(1.0)
+    for found in (
+        regions(marks(frame=frame), None, SPACING, SHAPE),
+        regions(marks([[12, 20, 12]]), frame, SPACING, SHAPE),
+    ):
+        assert found[0].center == (14.5, 24.5, 14.5) and found[0].side == pytest.approx(1.4 * 30.0)
+        assert len(found) == 3
 
 
-def test_the_region_grows_while_the_answer_goes_on_beyond_it() -> None:
-    region = region_of(np.array([20.0, 24.0, 28.0]), 20.0, SPACING, SHAPE)
-    found = np.ones((region.count,) * 3, bool)
-    sides = [region.side]
-    while (touches(found, region, SPACING, SHAPE)) and (larger := grown(region, SPACING, SHAPE)) is not None:
-        region = larger
-        sides.append(region.side)
-    assert len(sides) > 2 and sides[1] == pytest.approx(1.6 * sides[0]) and sides[-1] >= 80.0
-    assert not touches(np.zeros_like(found), region, SPACING, SHAPE)
+def test_cubes_hold_all_that_was_said_to_be_inside() -> None:
+    far = marks([[2, 3, 4], [38, 40, 50]])
+    for region in regions(far, None, SPACING, SHAPE):
+        low, high = region.limits(SPACING)
+        assert (far.inside > low).all() and (far.inside < high).all()
 
 
-def test_the_region_fits_an_answer() -> None:
-    _, mask = ball()
-    whole = tuple(slice(0, n) for n in SHAPE)
-    region = fitted(mask, NONE, (whole[0], whole[1], whole[2]), SPACING, SHAPE)
-    assert np.abs(np.array(region.center) - MIDDLE).max() < 1.0 and region.side == pytest.approx(1.4 * 27.0, abs=2.0)
+def test_the_bounds_of_a_mask() -> None:
+    mask = np.zeros(SHAPE, bool)
+    assert bounds(mask) is None
+    mask[3:5, 7, 9:20] = True
+    assert bounds(mask) == (slice(3, 5), slice(7, 8), slice(9, 20))
+
+
+def test_of_several_cubes_the_one_counts_in_which_the_network_is_surest(tmp_path: Path) -> None:
+    image, _ = ball()
+
+    class Sides(nn.Module):
+        """Surest of the third cube."""
+
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return torch.full_like(x[:, :1], 3.0 if self.calls == 3 else 1.0)
+
+    one = segmenter(tmp_path, image, Sides())
+    said = marks([[20, 24, 28]])
+    box, likely = one.probability(said, np.zeros(SHAPE, bool))
+    assert box == regions(said, None, SPACING, SHAPE)[2].box(SHAPE, SPACING)
+    assert likely == pytest.approx(1.0 / (1.0 + np.exp(-3.0)), abs=1e-3)
 
 
 # Answers

@@ -46,7 +46,7 @@ def obeying(likely: np.ndarray, box: Box, marks: Marks, before: np.ndarray, spac
         _force(found, box, marks, inside, outside)
     seeds = before.copy()
     seeds[tuple(inside.T)] = True
-    return _connected(found, seeds) if seeds.any() else found
+    return connected(found, seeds) if seeds.any() else found
 
 
 def _within(voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -83,7 +83,7 @@ def _near(found: np.ndarray, before: np.ndarray, newest: np.ndarray, positive: b
     be changed as near."""
     if not len(newest):  # a box; all of it is new
         return found
-    asked = _connected((found != before) & (found == positive), _mask(newest, found.shape))
+    asked = connected((found != before) & (found == positive), _mask(newest, found.shape))
     if not asked.any():
         return before.copy()
     distance = _distance(newest, found.shape, spacing)
@@ -105,7 +105,7 @@ def _distance(voxels: np.ndarray, shape: tuple[int, ...], spacing: Spacing) -> n
     return distance
 
 
-def _connected(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+def connected(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """The components of a mask, voxels touching by faces, that hold a seed."""
     from scipy import ndimage
 

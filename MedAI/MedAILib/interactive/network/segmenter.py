@@ -17,7 +17,6 @@ from ..segmenter import Answer, go_on
 from .card import FOLDER, ClicksCard, read_clicks_card
 from .obedience import agrees, obeying
 from .sight import Sight
-from .zoom import box_between
 
 
 class NetworkSegmenter:
@@ -47,7 +46,8 @@ class NetworkSegmenter:
         A mask that is there changes around the newest prompt only, and not at all where the prompt agrees with it.
         """
         if len(marks.newest) and current.any() and agrees(marks, current):
-            box = box_between(marks.newest.min(0), marks.newest.max(0) + 1)
+            k, j, i = (slice(int(a), int(b) + 1) for a, b in zip(marks.newest.min(0), marks.newest.max(0), strict=True))
+            box = k, j, i
             return Answer(box, current[box].copy())
         box, likely = self.sight.probability(marks, current, check)
         return Answer(box, obeying(likely, box, marks, current[box], self.image.spacing))

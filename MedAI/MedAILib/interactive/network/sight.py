@@ -1,4 +1,4 @@
-"""The network looking for an object in a volume: at one cube, at larger ones, and at one that fits."""
+"""The network looking for an object in a volume: at cubes of several sizes, of which the clearest one counts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from ...inference.precision import channels_last, choose_precision, computing_in
 from ...networks.promptable import PromptableUNet
 from ..marks import Box, Marks
 from .encoding import View, encode
+from .obedience import connected
 from .region import Region, Turn
-from .zoom import bounds, box_between, first_region, fitted, grown, touches
-
-_GROWTHS = 6
-_FITS = (0.8, 1.25)
-"""Sides of a cube that fits over that of the present one, between which another look is not worth its time."""
+from .zoom import bounds, regions
 
 
 class Sight:
@@ -39,26 +36,31 @@ class Sight:
     def probability(self, marks: Marks, current: np.ndarray, check: Callable[[], None]) -> tuple[Box, np.ndarray]:
         """Of a box that holds the mask and all marks that belong to the object."""
         spacing, shape = self.image.spacing, self.image.shape
-        masked = bool(current.any())
-        region, known = first_region(marks, box_between(*bounds(current)) if masked else None, spacing, shape)
-        likely = self.look(region, marks, current if masked else None)
-        for _ in range(_GROWTHS):
-            larger = grown(region, spacing, shape) if touches(likely > 0.5, region, spacing, shape) else None
-            if larger is None:
-                break
+        around = bounds(current)
+        best, likely, surest = None, np.empty(0), -1.0
+        for region in regions(marks, around, spacing, shape):
             check()
-            region = larger
-            likely = self.look(region, marks, current if masked else None)
-        box = region.box(shape, spacing)
-        found = region.back(likely, box, spacing)
-        if known or not (found > 0.5).any():
-            return box, found
-        closer = fitted(found > 0.5, marks.inside, box, spacing, shape)
-        if _FITS[0] < closer.side / region.side < _FITS[1]:
-            return box, found
-        check()
-        box = closer.box(shape, spacing)
-        return box, closer.back(self.look(closer, marks, None), box, spacing)
+            seen = self.look(region, marks, None if around is None else current)
+            sure = self._sureness(seen, region, marks, around is not None)
+            if sure > surest:
+                best, likely, surest = region, seen, sure
+        assert best is not None
+        box = best.box(shape, spacing)
+        return box, best.back(likely, box, spacing)
+
+    def _sureness(self, likely: np.ndarray, region: Region, marks: Marks, masked: bool) -> float:
+        """How sure the network is of what it sees: the mean probability of the part that holds a mark.
+
+        An object that is much smaller or larger than what the cubes showed in training is not recognized, and what is
+        taken for it is less certain.
+        """
+        found = likely > 0.5
+        if len(marks.inside) and not masked:
+            at = np.rint(region.positions(marks.inside, self.image.spacing)).astype(int)
+            seeds = np.zeros(found.shape, bool)
+            seeds[tuple(np.clip(at, 0, region.count - 1).T)] = True
+            found = connected(found, seeds)
+        return float(likely[found].mean()) if found.any() else 0.0
 
     def look(self, region: Region, marks: Marks, mask: np.ndarray | None) -> np.ndarray:
         """Probability in a region, (count, count, count) float32, along the volume's axes."""
@@ -75,7 +77,7 @@ class Sight:
             ends = np.array([[side.start - 0.5 for side in marks.frame], [side.stop - 0.5 for side in marks.frame]])
             low, high = np.clip(np.rint(region.positions(ends, spacing) + 0.5), 0, count).astype(int)
             inside = np.zeros((count, count, count), bool)
-            inside[box_between(low, high)] = True
+            inside[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
             frame = torch.from_numpy(turn.to(inside)).to(self.device)
         view = View(
             cube(self.image.array, np.nan),

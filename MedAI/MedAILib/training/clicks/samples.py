@@ -82,7 +82,8 @@ class Samples:
         real = bool(self.scans) and (not self.maps or draw.chance(targets.real))
         subjects = self.scans if real else self.maps
         subject = subjects[draw.index([len(one.structures) ** 0.5 for one in subjects])]
-        structure = subject.structures[draw.integer(0, len(subject.structures) - 1)]
+        # By their mean diameter: specks are not what users click on most.
+        structure = subject.structures[draw.index([part.volume ** (1 / 3) for part in subject.structures])]
         low, high = np.log(targets.side)
         size = structure.extent * float(np.exp(draw.uniform(float(low), float(high)))) / shape[0]
         size = float(np.clip(size, max(targets.spacing[0], 0.5 * min(subject.spacing)), targets.spacing[1]))

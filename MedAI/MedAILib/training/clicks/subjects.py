@@ -33,12 +33,14 @@ class Structure:
         number: its class.
         middle: voxel coordinates (k, j, i) of the middle of its bounding box.
         extent: longest side of that box, mm.
-        voxels: (n, 3) some of its voxels.
+        volume: number of its voxels.
+        voxels: (n, 3) some of them.
     """
 
     number: int
     middle: tuple[float, float, float]
     extent: float
+    volume: int
     voxels: np.ndarray
 
 
@@ -134,7 +136,7 @@ def _structure(numbers: np.ndarray, number: int, spacing: Spacing) -> Structure:
     middle = (low + high) / 2
     extent = float(((high - low + 1) * np.array(spacing)).max())
     thin = voxels[:: max(1, len(voxels) // _KEPT)]
-    return Structure(number, (float(middle[0]), float(middle[1]), float(middle[2])), extent, thin)
+    return Structure(number, (float(middle[0]), float(middle[1]), float(middle[2])), extent, len(voxels), thin)
 
 
 def split_kinds(subjects: Sequence[Subject]) -> tuple[list[Subject], list[Subject]]:
