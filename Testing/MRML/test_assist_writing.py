@@ -74,9 +74,10 @@ def test_other_segments_are_never_touched_unless_the_user_says_so(edited: Edited
     assert np.array_equal(edited.voxels(edited.liver), at(WHERE))
 
 
-def test_overlap_is_allowed_where_the_editor_allows_it(edited: Edited) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_overlap_is_allowed_where_the_editor_allows_it(edited: Edited, overwrite: bool) -> None:
     edited.node.SetOverwriteMode(edited.node.OverwriteNone)
-    write(LogicEditor(edited.logic), edited.target, WHERE, full(WHERE), overwrite=True)
+    write(LogicEditor(edited.logic), edited.target, WHERE, full(WHERE), overwrite=overwrite)
     assert np.array_equal(edited.voxels(edited.spleen), at(SPLEEN))
     assert np.array_equal(edited.voxels(edited.liver), at(WHERE))
 

@@ -126,6 +126,10 @@ def test_the_prompts_are_shown_in_the_slices_that_they_lie_in(bench: Bench, answ
     bench.effect.processViewNodeEvents(bench.view.node, 0, bench.view)
     assert lines(bench).GetNumberOfLines() == 0
     assert lines(bench, coronal).GetNumberOfLines() == 2
+    bench.ui.marksCheckBox.click()
+    assert lines(bench, coronal).GetNumberOfLines() == 0
+    bench.ui.marksCheckBox.click()
+    assert lines(bench, coronal).GetNumberOfLines() == 2
     bench.editor.undo()
     assert lines(bench, coronal).GetNumberOfLines() == 0
 

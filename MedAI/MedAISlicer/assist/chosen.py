@@ -21,6 +21,7 @@ _DEFAULTS: dict[str, Any] = {
     "Model": "",
     "Preview": 0,
     "Overwrite": 0,
+    "Marks": 1,
 }
 
 
@@ -63,6 +64,11 @@ class Chosen:
     def width(self) -> float:
         """By how much a boundary may move when it is refined, mm."""
         return self._number("Width")
+
+    @property
+    def marks(self) -> bool:
+        """Whether the views show the prompts."""
+        return self._number("Marks") != 0.0
 
     @property
     def settings(self) -> Settings:

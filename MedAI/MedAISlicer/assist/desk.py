@@ -100,6 +100,7 @@ class Desk:
     def show_chosen(self) -> None:
         """The parameters changed."""
         self.options.show_chosen()
+        self._show_marks()
 
     def source_changed(self) -> None:
         """Another volume is drawn on."""
@@ -262,8 +263,8 @@ class Desk:
                 self.interaction.refresh(view)
 
     def _read_marks(self, target: Target | None) -> tuple[list[Mark], tuple[Any, ...]]:
-        if target is None or target.why_gone():
-            return [], ()
+        if target is None or target.why_gone() or not self._chosen.marks:
+            return [], (None,)
         prompts = [*prompt_tags.read(target.segment, target.volume), *self.controller.pending(target)]
         marks = [Mark(one.kind, world_points(target.volume, one.points), one.positive) for one in prompts]
         self._marks.half = 0.5 * max(spacing_of(mrml.local_affine(target.volume)))

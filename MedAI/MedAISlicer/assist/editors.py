@@ -20,6 +20,9 @@ class Editor(Protocol):
     def change(self, target: Target, labelmap: Node, add: bool) -> None:
         """Add the voxels of a label map to a segment, or take them away, as far as the masking settings allow."""
 
+    def overwrites(self) -> bool:
+        """Whether added voxels are taken from other segments; else segments may overlap."""
+
     def reference(self) -> Node | None:
         """The grid on which the segmentation is edited, as an oriented image of which only the place counts."""
 
@@ -42,6 +45,9 @@ class EffectEditor:
         mode = modes.ModificationModeAdd if add else modes.ModificationModeRemove
         self._effect.modifySegmentByLabelmap(target.segmentation, target.segment_id, labelmap, mode)
 
+    def overwrites(self) -> bool:
+        return _overwrites(self._effect.parameterSetNode())
+
     def reference(self) -> Node | None:
         return self._effect.referenceGeometryImage()
 
@@ -63,6 +69,13 @@ class LogicEditor:
         mode = self._logic.ModificationModeAdd if add else self._logic.ModificationModeRemove
         self._logic.ModifySegmentByLabelmap(target.segmentation, target.segment_id, labelmap, mode, True, False)
 
+    def overwrites(self) -> bool:
+        return _overwrites(self._logic.GetSegmentEditorNode())
+
     def reference(self) -> Node | None:
         known = self._logic.UpdateReferenceGeometryImage()
         return self._logic.GetReferenceGeometryImage() if known else None
+
+
+def _overwrites(node: Node) -> bool:
+    return bool(node.GetOverwriteMode() != node.OverwriteNone)

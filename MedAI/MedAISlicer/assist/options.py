@@ -28,6 +28,7 @@ class Options:
         self._ui, self._chosen = ui, chosen
         self._tools = {POINT: ui.pointButton, STROKE: ui.strokeButton, BOX: ui.boxButton, LASSO: ui.lassoButton}
         fill(ui.engineComboBox, [(engine_title(name), name) for name in ("auto", "online", "network")], "auto")
+        self._tips = {button: button.toolTip for button in (ui.refineButton, ui.clearButton)}
         ui.modelPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs
         self.show_devices(first_choices())
         self.show_status(Status())
@@ -43,6 +44,7 @@ class Options:
         self._ui.widthSlider.connect("valueChanged(double)", lambda value: self._chosen.set("Width", value))
         self._ui.previewCheckBox.connect("toggled(bool)", lambda on: self._chosen.set("Preview", bool(on)))
         self._ui.overwriteCheckBox.connect("toggled(bool)", lambda on: self._chosen.set("Overwrite", bool(on)))
+        self._ui.marksCheckBox.connect("toggled(bool)", lambda on: self._chosen.set("Marks", bool(on)))
         self._ui.modelPathLineEdit.connect("currentPathChanged(QString)", lambda path: self._chosen.set("Model", path))
         self._ui.engineComboBox.connect("activated(int)", lambda row: self._choose(self._ui.engineComboBox, "Engine"))
         self._ui.deviceComboBox.connect("activated(int)", lambda row: self._choose(self._ui.deviceComboBox, "Device"))
@@ -67,6 +69,7 @@ class Options:
         for box, on in (
             (self._ui.previewCheckBox, settings.preview),
             (self._ui.overwriteCheckBox, settings.overwrite),
+            (self._ui.marksCheckBox, self._chosen.marks),
         ):
             blocked = box.blockSignals(True)
             box.checked = on
@@ -92,8 +95,9 @@ class Options:
         for widget in (self._ui.acceptButton, self._ui.discardButton):
             widget.visible = preview
         self._ui.statusLabel.text = status.line or _("Click on the object in a slice view.")
-        self._ui.refineButton.enabled = not preview
-        self._ui.clearButton.enabled = not preview
+        for button, tip in self._tips.items():
+            button.enabled = not preview
+            button.toolTip = _("Accept or discard the answer first.") if preview else tip
 
     def _choosing(self, name: str, value: str | bool) -> Callable[[], None]:
         def choose() -> None:

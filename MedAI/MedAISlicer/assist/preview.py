@@ -17,6 +17,7 @@ Node = Any
 
 COLOR = (1.0, 0.85, 0.1)
 NAME = "AI assist preview"
+SURFACE = "Closed surface"
 
 
 class Preview:
@@ -52,6 +53,8 @@ class Preview:
         affine = centre_shift(target.affine(), (box[0].start, box[1].start, box[2].start))
         segment.AddRepresentation(mrml.BINARY_LABELMAP, mrml.layer_from_array(inside.astype(np.uint8), affine))
         self._node.GetSegmentation().AddSegment(segment)
+        if target.segmentation.GetSegmentation().ContainsRepresentation(SURFACE):
+            self._node.CreateClosedSurfaceRepresentation()  # 3D views show the segments, so they show this, too
         display = self._node.GetDisplayNode()
         display.SetSaveWithScene(False)
         display.SetOpacity2DFill(0.4)

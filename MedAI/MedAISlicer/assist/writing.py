@@ -51,12 +51,13 @@ def write(
         box: slices (k, j, i) of the volume's voxels; nothing changes beyond.
         inside: bool, of the box's shape.
         prompts: those that the segment has from now on; None leaves them.
-        overwrite: voxels of other segments may be taken, as the editor's overwrite setting says; else none is.
+        overwrite: voxels of other segments may be taken, as the editor's overwrite setting says; else none is. Where
+            that setting lets segments overlap, none is in any case.
     """
     before = target.within(box)
     added, removed = inside & ~before, before & ~inside
     kept = 0
-    if not overwrite and added.any():
+    if not overwrite and editor.overwrites() and added.any():
         others = mrml.others_on_grid(target.segmentation, target.segment_id, box, target.affine())
         kept = int(np.count_nonzero(added & others))
         added &= ~others
