@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from MedAILib.superres.momentum import OrthogonalizedMomentum, orthogonalized
 from MedAILib.superres.off_axis import OffAxis, Simulation, conditions_of, held_out
 from MedAILib.superres.operators import matrix_of
 from MedAILib.superres.problem import Problem
-from MedAILib.superres.self_supervised import solve, thin_noise
+from MedAILib.superres.self_supervised import prepare, solve, thin_noise
 from MedAILib.superres.stack import Line
 from MedAILib.superres.target import target_grid
 from MedAILib.superres.warm_start import read_superres_card, shipped_network, write_network
@@ -296,5 +297,15 @@ def test_the_noise_of_thin_slices_is_what_thick_ones_average_over() -> None:
     weights = matrix_of(problem.stack, problem.line)
     thin = random.normal(0.0, 1.0, (problem.line.count, 20_000))
     ratio = thin.std() / (weights @ thin)[2:-2].std()
-    assert thin_noise(problem, True) == pytest.approx(5.0 * ratio, rel=0.03)
-    assert thin_noise(problem, False) ** 2 == pytest.approx(thin_noise(problem, True) ** 2 - 25.0)
+    assert thin_noise(problem, 5.0) == pytest.approx(5.0 * ratio, rel=0.03)
+    assert thin_noise(problem, 0.0) ** 2 == pytest.approx(thin_noise(problem, 5.0) ** 2 - 25.0)
+
+
+def test_only_the_noise_that_was_taken_out_counts_as_such() -> None:
+    """Where the slices do not confirm the noise, the denoised pictures still hold it, and the network has seen it."""
+    clean = thick()
+    clean = replace(clean, noise=0.1 * float(np.ptp(clean.stack.array)))  # there is none, whatever is said
+    assert prepare(clean, torch.device("cpu")).removed < 0.3 * clean.noise
+    random = np.random.default_rng(0).normal(0.0, clean.noise, clean.image.array.shape).astype(np.float32)
+    noisy = replace(clean, image=clean.image.with_array(clean.image.array + random))
+    assert prepare(noisy, torch.device("cpu")).removed == pytest.approx(clean.noise, rel=0.15)

@@ -61,12 +61,14 @@ class Prepared:
         pictures: (n, y, x) slices on the device, about -1 to 1.
         offset, factor: value = offset + factor * picture.
         noisy: whether noise was taken out of them, so that they are not the measured slices any more.
+        removed: standard deviation of what was taken out, in the image's units.
     """
 
     pictures: torch.Tensor
     offset: float
     factor: float
     noisy: bool
+    removed: float = 0.0
 
 
 def solve(
@@ -134,12 +136,13 @@ def prepare(problem: Problem, device: torch.device) -> Prepared:
     """Take the noise out of the slices, center and scale them."""
     array = problem.stack.array
     full = float(np.ptp(array))
-    noisy = problem.noise > _FREE * full
+    noisy, removed = problem.noise > _FREE * full, 0.0
     if noisy:
         array = denoised(problem.stack, problem.noise)
+        removed = float(np.sqrt(np.square(array - problem.stack.array).mean(dtype=np.float64)))
     offset, factor = scale_of(array)
     pictures = torch.from_numpy((array - np.float32(offset)) / np.float32(factor)).to(device)
-    return Prepared(pictures, offset, factor, noisy)
+    return Prepared(pictures, offset, factor, noisy, removed)
 
 
 def start_network(problem: Problem, device: torch.device) -> tuple[ThickSliceNetwork, bool]:
@@ -202,18 +205,18 @@ def classical(problem: Problem, code: str, why: str) -> Solution:
     return Solution(as_volume(fine, problem.axis), None, (note,), "tikhonov")
 
 
-def thin_noise(problem: Problem, removed: bool) -> float:
+def thin_noise(problem: Problem, removed: float) -> float:
     """Standard deviation of the noise that slices as thin as the cells would have and the result has not.
 
     A thick slice averages over what would be independent noise of thin ones; no method brings that back.
 
     Args:
         problem: with the noise of the thick slices.
-        removed: that noise was taken out, too.
+        removed: standard deviation of what was taken out of them as noise; what was left in them, the network has seen.
     """
     weights = matrix_of(problem.stack, problem.line)
     averaged = float(np.median(np.square(weights).sum(axis=1)))
-    return problem.noise * max(0.0, 1.0 / max(averaged, 1e-6) - (0.0 if removed else 1.0)) ** 0.5
+    return float((problem.noise**2 * max(0.0, 1.0 / max(averaged, 1e-6) - 1.0) + removed**2) ** 0.5)
 
 
 def finish(
@@ -245,7 +248,7 @@ def finish(
         # for errors a and b of both directions, mean(((a + b) / 2)^2) = mean(a^2 + b^2) / 2 - mean((a - b)^2) / 4
         smaller = max(0.25, 1.0 - 0.25 * applied.ratio) ** 0.5
         # the interval is about what thin slices would have shown, and these have noise
-        noise = np.float32(_NORMAL * thin_noise(problem, prepared.noisy))
+        noise = np.float32(_NORMAL * thin_noise(problem, prepared.removed))
         scale = np.float32(smaller * prepared.factor)
         half = applied.spread
         for plane in half:  # in place: at full size each further array is hundreds of megabytes
