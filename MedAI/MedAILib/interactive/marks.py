@@ -65,7 +65,7 @@ def marks_of(prompts: Iterable[Prompt], label: int, shape: Shape, affine: np.nda
         if prompt.kind == "box" and prompt.positive:
             box = box_of(prompt, shape, affine)
             if prompt.label == label:
-                frame = _joined(frame, box)
+                frame = joined(frame, box)
             continue
         if prompt.label != label and not prompt.positive:
             continue  # what is not another label may be anything
@@ -112,7 +112,7 @@ def _within(voxels: np.ndarray, box: Box) -> np.ndarray:
     return ((voxels >= low) & (voxels < high)).all(axis=1)
 
 
-def _joined(frame: Box | None, box: Box) -> Box:
+def joined(frame: Box | None, box: Box) -> Box:
     """The smallest box that holds both."""
     if frame is None:
         return box

@@ -9,7 +9,7 @@ from ..marks import Box, Marks
 
 _WIDER = 1.25
 """Changes reach so much farther from the newest prompt than what it asked for."""
-_PERSUASION = 6.0
+_PERSUASION = 2.5
 """Voxels around a mark in which a network that says otherwise is persuaded, standard deviation."""
 _SURE = 6.0
 """Largest logit that is argued with."""

@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from ...geometry import Shape, Spacing
 from ...image import Image
 from ...inference.precision import channels_last, choose_precision, computing_in
 from ...networks.promptable import PromptableUNet
-from ..marks import Box, Marks
+from ..marks import Box, Marks, joined
 from .encoding import View, encode
 from .obedience import connected
 from .region import Region, Turn
 from .zoom import bounds, regions
+
+_CONTRADICTED = 0.3
+"""What an answer loses of its merit that contradicts all marks."""
+_MASK = 0.02
+"""How much less sure an answer that builds on the mask may be than one that does not."""
+_NEIGHBOR = 0.5
+"""Weight of the next smaller and the next larger cube; that of the clearest one is 1."""
+_SUREST = 9.0
+"""Largest logit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What the network sees in a cube.
+
+    Attributes:
+        region: the cube.
+        masked: whether the network was shown the mask.
+        logits: (count, count, count) float32, along the volume's axes.
+        merit: the higher, the more is this worth.
+    """
+
+    region: Region
+    masked: bool
+    logits: np.ndarray
+    merit: float
 
 
 class Sight:
@@ -37,33 +65,50 @@ class Sight:
         """Of a box that holds the mask and all marks that belong to the object."""
         spacing, shape = self.image.spacing, self.image.shape
         around = bounds(current)
-        best, likely, surest = None, np.empty(0), -1.0
-        for region in regions(marks, around, spacing, shape):
+        looks = []
+        for region, masked in self._places(marks, around):
             check()
-            seen = self.look(region, marks, None if around is None else current)
-            sure = self._sureness(seen, region, marks, around is not None)
-            if sure > surest:
-                best, likely, surest = region, seen, sure
-        assert best is not None
-        box = best.box(shape, spacing)
-        return box, best.back(likely, box, spacing)
+            logits = self.look(region, marks, current if masked else None)
+            looks.append(Look(region, masked, logits, self._merit(logits, region, masked, marks)))
+        best = max(range(len(looks)), key=lambda n: looks[n].merit)
+        near = [n for n in (best - 1, best + 1) if 0 <= n < len(looks) and looks[n].masked == looks[best].masked]
+        box = joined(around, looks[best].region.box(shape, spacing))
+        logits, seen = _mean([(looks[best], 1.0), *((looks[n], _NEIGHBOR) for n in near)], box, spacing)
+        # Beyond the cubes, all stays as it is; but what is not wanted is not wanted there either.
+        kept = current[box] if marks.positive else np.zeros(seen.shape, bool)
+        logits = np.where(seen, logits, np.where(kept, _SUREST, -_SUREST))
+        return box, (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
 
-    def _sureness(self, likely: np.ndarray, region: Region, marks: Marks, masked: bool) -> float:
-        """How sure the network is of what it sees: the mean probability of the part that holds a mark.
+    def _places(self, marks: Marks, around: Box | None) -> Iterator[tuple[Region, bool]]:
+        """Where to look, and whether with the mask. Without it, too: a mask may have been wrong from the start."""
+        spacing, shape = self.image.spacing, self.image.shape
+        yield from ((region, around is not None) for region in regions(marks, around, spacing, shape))
+        if around is not None and len(marks.inside):
+            yield from ((region, False) for region in regions(marks, None, spacing, shape))
 
-        An object that is much smaller or larger than what the cubes showed in training is not recognized, and what is
-        taken for it is less certain.
+    def _merit(self, logits: np.ndarray, region: Region, masked: bool, marks: Marks) -> float:
+        """How sure the network is of what it sees, less what contradicts the marks.
+
+        Sure: the mean probability of the part that holds a mark. An object that is much smaller or larger than what the
+        cubes showed in training is not recognized, and what is taken for it is less certain.
         """
-        found = likely > 0.5
-        if len(marks.inside) and not masked:
-            at = np.rint(region.positions(marks.inside, self.image.spacing)).astype(int)
+        found = logits > 0.0
+        inside, outside = (
+            np.rint(region.positions(part, self.image.spacing)).astype(int) for part in (marks.inside, marks.outside)
+        )
+        outside = outside[((outside >= 0) & (outside < region.count)).all(1)]
+        inside = np.clip(inside, 0, region.count - 1)
+        wrong = np.count_nonzero(~found[tuple(inside.T)]) + np.count_nonzero(found[tuple(outside.T)])
+        contradicted = wrong / max(1, len(marks.inside) + len(marks.outside))
+        if len(inside) and not masked:
             seeds = np.zeros(found.shape, bool)
-            seeds[tuple(np.clip(at, 0, region.count - 1).T)] = True
+            seeds[tuple(inside.T)] = True
             found = connected(found, seeds)
-        return float(likely[found].mean()) if found.any() else 0.0
+        sure = float((1.0 / (1.0 + np.exp(-logits[found]))).mean()) if found.any() else 0.0
+        return sure - _CONTRADICTED * contradicted + _MASK * masked
 
     def look(self, region: Region, marks: Marks, mask: np.ndarray | None) -> np.ndarray:
-        """Probability in a region, (count, count, count) float32, along the volume's axes."""
+        """Logits in a region, (count, count, count) float32, along the volume's axes."""
         spacing, turn, count = self.image.spacing, self._turn, region.count
 
         def cube(array: np.ndarray, fill: float) -> torch.Tensor:
@@ -88,5 +133,18 @@ class Sight:
         )
         seen = encode(view)[None].contiguous(memory_format=torch.channels_last_3d)
         with computing_in(self.precision, self.device):
-            likely = torch.sigmoid(self.network(seen).float())[0, 0]
-        return turn.back(likely.cpu().numpy())
+            logits = self.network(seen).float()[0, 0].clamp(-_SUREST, _SUREST)
+        return turn.back(logits.cpu().numpy())
+
+
+def _mean(looks: Sequence[tuple[Look, float]], box: Box, spacing: Spacing) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean of logits on the voxels of a box, and which of them any look saw."""
+    k, j, i = (side.stop - side.start for side in box)
+    shape: Shape = (k, j, i)
+    total, weights = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    for look, weight in looks:
+        values = look.region.back(look.logits, box, spacing, np.nan)
+        known = ~np.isnan(values)
+        total[known] += weight * values[known]
+        weights[known] += weight
+    return total / np.maximum(weights, 1e-6), weights > 0.0
