@@ -14,6 +14,7 @@ from MedAILib.networks.csir import CSIR
 from MedAILib.spatial import resample
 from MedAILib.superres import csir
 from MedAILib.superres.alignment import Measured
+from MedAILib.superres.methods import METHODS
 from MedAILib.superres.target import Target
 from Unit.registration_tools import single_thread
 from Unit.stack_tools import SIDE, box, grid, motions, psnr, sampled, stack, three_stacks
@@ -103,6 +104,12 @@ def test_one_patients_stacks_give_more_than_one_stack_and_than_the_mean() -> Non
     assert ("adapted", csir.ADAPTED) in found.notes
     assert psnr(found.array) > psnr(trilinear[0]) + 1.0
     assert psnr(found.array) > psnr(np.mean(trilinear, 0)) + 1.0
+
+
+def test_methods_that_join_stacks_are_not_bent_to_the_first_one_alone() -> None:
+    joining = [method for method in METHODS.values() if method.needs == "stack"]
+    assert {method.name for method in joining} == {"csir", "orthogonal"}
+    assert not any(method.consistent for method in joining)
 
 
 def test_a_stop_still_gives_a_whole_volume() -> None:

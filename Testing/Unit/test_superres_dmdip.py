@@ -121,6 +121,7 @@ def test_a_volume_keeps_its_slices_and_its_grid(contrast: str) -> None:
     assert found.method == ("dmdip" if contrast else "dip")
     codes = [code for code, _ in found.notes]
     assert "reduced" in codes and ("one-contrast" in codes) == (not contrast)
+    assert "interpolation that rings" in dict(found.notes)["reduced"]
     assert seen == sorted(seen)
 
 

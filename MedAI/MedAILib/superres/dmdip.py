@@ -243,6 +243,8 @@ def _notes(iterations: float, width: int, second: Other | None) -> list[tuple[st
         f"The time allowed {iterations:.0f} of the paper's {ITERATIONS} iterations, with {width} of {_FULL_WIDTH} "
         "channels. A GPU and a larger budget give what the paper describes."
     )
+    if iterations < SNAPSHOT:
+        reduced += " So few leave little more than an interpolation that rings at edges; another method is better now."
     if second is None:
         notes.append(
             (

@@ -156,6 +156,7 @@ _EVERY = (
         "A network of the C-SIR paper, adapted to this patient's stacks of different directions.",
         needs="stack",
         learned=True,
+        consistent=False,  # to the first stack alone, it would undo what the others say
     ),
     Method(
         "orthogonal",
