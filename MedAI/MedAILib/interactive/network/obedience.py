@@ -1,4 +1,4 @@
-"""From the network's opinion to an answer that obeys: every mark holds, and changes stay near the newest prompt."""
+"""From the network's opinion to an answer that obeys: every mark holds, and nothing changes but what the newest prompt asks for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import numpy as np
 from ...geometry import Spacing
 from ..marks import Box, Marks
 
-_WIDER = 1.25
-"""Changes reach so much farther from the newest prompt than what it asked for."""
 _PERSUASION = 2.5
 """Voxels around a mark in which a network that says otherwise is persuaded, standard deviation."""
 _SURE = 6.0
@@ -42,7 +40,7 @@ def obeying(likely: np.ndarray, box: Box, marks: Marks, before: np.ndarray, spac
     found = _persuaded(likely, newest, marks.positive, spacing) > 0.0
     _force(found, box, marks, inside, outside)
     if before.any():
-        found = _near(found, before, newest, marks.positive, spacing)
+        found = _asked(found, before, newest, marks.positive)
         _force(found, box, marks, inside, outside)
     seeds = before.copy()
     seeds[tuple(inside.T)] = True
@@ -78,17 +76,15 @@ def _force(found: np.ndarray, box: Box, marks: Marks, inside: np.ndarray, outsid
     found[tuple(outside.T)] = False
 
 
-def _near(found: np.ndarray, before: np.ndarray, newest: np.ndarray, positive: bool, spacing: Spacing) -> np.ndarray:
-    """Only the changes around the newest prompt: what it asked for, which hangs together with it, and what else is to
-    be changed as near."""
+def _asked(found: np.ndarray, before: np.ndarray, newest: np.ndarray, positive: bool) -> np.ndarray:
+    """Only the changes that the newest prompt asks for: what it adds, or takes away, in one piece with it.
+
+    What else the network would change stays: it often is no better than the mask before, which somebody has seen.
+    """
     if not len(newest):  # a box; all of it is new
         return found
     asked = connected((found != before) & (found == positive), _mask(newest, found.shape))
-    if not asked.any():
-        return before.copy()
-    distance = _distance(newest, found.shape, spacing)
-    reach = _WIDER * float(distance[asked].max())
-    return np.where(distance <= reach, found, before)
+    return np.where(asked, found, before)
 
 
 def _mask(voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

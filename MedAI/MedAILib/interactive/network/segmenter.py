@@ -43,7 +43,8 @@ class NetworkSegmenter:
     def answer(self, label: int, marks: Marks, current: np.ndarray, check: Callable[[], None] = go_on) -> Answer:
         """See :class:`~MedAILib.interactive.segmenter.Segmenter`.
 
-        A mask that is there changes around the newest prompt only, and not at all where the prompt agrees with it.
+        A mask that is there changes in one piece with the newest prompt only, and not at all where it agrees with all
+        prompts.
         """
         if len(marks.newest) and current.any() and agrees(marks, current):
             k, j, i = (slice(int(a), int(b) + 1) for a, b in zip(marks.newest.min(0), marks.newest.max(0), strict=True))

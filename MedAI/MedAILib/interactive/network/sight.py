@@ -20,7 +20,7 @@ from .zoom import bounds, regions
 
 _CONTRADICTED = 0.3
 """What an answer loses of its merit that contradicts all marks."""
-_MASK = 0.02
+_MASK = 0.1
 """How much less sure an answer that builds on the mask may be than one that does not."""
 _NEIGHBOR = 0.5
 """Weight of the next smaller and the next larger cube; that of the clearest one is 1."""
