@@ -1,4 +1,4 @@
-"""From the network's opinion to an answer that obeys: every mark holds, and nothing changes but what the newest prompt asks for."""
+"""From the network's opinion to an answer that obeys: all marks hold, nothing changes but what the newest one asks."""
 
 from __future__ import annotations
 
