@@ -16,6 +16,9 @@ _LEAST = 1e-4
 """Weight of an edge across the sharpest border."""
 
 
+NOISY = 0.7
+
+
 @dataclass(frozen=True, eq=False)
 class Gray:
     """Smoothed gray values.
@@ -66,7 +69,7 @@ def gray_of(values: torch.Tensor, marked: np.ndarray, spacing: Spacing, smooth: 
     middle = float(found.median())
     robust = 1.4826 * float((found - middle).abs().median())
     low, high = _ends(values)
-    spread = max(robust, 0.7 * float(found.std(unbiased=False)), 1e-3 * (high - low), 1e-6)
+    spread = max(robust, 0.7 * float(found.std(unbiased=False)), NOISY * _noise(soft), 1e-3 * (high - low), 1e-6)
     return Gray(soft, spacing, middle, spread)
 
 
@@ -84,6 +87,12 @@ def blurred(values: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
         padded = functional.pad(result, padding, mode="replicate")
         result = functional.conv3d(padded, (taps / taps.sum()).to(values.dtype).view(1, 1, *shape))
     return result[0, 0]
+
+
+def _noise(values: torch.Tensor) -> float:
+    """Standard deviation of the noise, from the differences between neighbors; few of them cross a border."""
+    steps = torch.cat([torch.diff(values, dim=axis).flatten()[:: max(1, values.numel() // 20000)] for axis in range(3)])
+    return float(steps.abs().median()) * 1.4826 / 2.0**0.5 if len(steps) else 0.0
 
 
 def _ends(values: torch.Tensor) -> tuple[float, float]:

@@ -66,16 +66,18 @@ class Scene:
             check: is called now and then.
         """
         settings, task = self._settings, self._task
-        away = self._away(task.newest, self.gray, check)
+        away = self._away(self._marked(task.newest, FAR, 0.0), self.gray, check)
+        now = self._region.coarse(torch.as_tensor(current, device=self._device).float())
+        if task.linked is not None:
+            away = self._linked(away, now, check)
         near = settings.steep * (settings.reach - away)
         features = torch.cat([features_of(self._normal(), self._region.spacing), torch.log1p(away)[None] - 1.0])
         everywhere = torch.ones_like(near)
         if task.fresh:
             thought = near + self._prior_evidence()
             first = (self._walked(thought, check) > 0.5).float()
-            x = self._walked(0.5 * thought + self._learned(features, first, everywhere, check), check)
+            x = self._walked(0.5 * thought.clamp_min(-settings.floor) + self._learned(features, first, everywhere, check), check)
         else:
-            now = self._region.coarse(torch.as_tensor(current, device=self._device).float())
             near = self._contested(near, away, check)
             doubt = torch.sigmoid(-near)
             sign = 1.0 if task.positive else -1.0
@@ -88,13 +90,24 @@ class Scene:
     def _walked(self, evidence: torch.Tensor, check: Callable[[], None]) -> torch.Tensor:
         settings, probable = self._settings, torch.sigmoid(evidence)
         first = torch.where(self._fixed, self._truth, probable)
-        edges = self.gray.edges(settings.sharp)
+        edges = (self.gray if settings.fine == settings.smooth else gray_of(self._values, self._region.cells(self._region.local(self._task.newest)), self._region.spacing, settings.fine)).edges(settings.sharp)
         return walk(edges, probable, settings.trust, ~self._fixed, first, settings.steps, check)
 
-    def _away(self, voxels: np.ndarray, gray: Gray, check: Callable[[], None]) -> torch.Tensor:
-        """How far each cell is from voxels, in units of the prompt's length."""
+    def _linked(self, away: torch.Tensor, now: torch.Tensor, check: Callable[[], None]) -> torch.Tensor:
+        """How far each cell is from the prompt or from the way between it and the object, if that way is all alike.
+
+        So a vessel is followed from one mark to the next.
+        """
+        path = _way_down(away, torch.where(now > 0.5, away, FAR))
+        if len(path) == 0 or float(self.gray.strangeness[path.unbind(1)].mean()) > self._settings.alike:
+            return away
+        start = self._marked(self._task.newest, FAR, 0.0)
+        start[path.unbind(1)] = 0.0
+        return self._away(start, self.gray, check)
+
+    def _away(self, start: torch.Tensor, gray: Gray, check: Callable[[], None]) -> torch.Tensor:
+        """How far each cell is from where the start is 0, in units of the prompt's length."""
         cost = 1.0 + self._settings.strange * gray.strangeness
-        start = self._marked(voxels, FAR, 0.0)
         return geodesic(cost, start, self._region.spacing, 2, check) / self._task.length
 
     def _contested(self, near: torch.Tensor, away: torch.Tensor, check: Callable[[], None]) -> torch.Tensor:
@@ -104,7 +117,7 @@ class Scene:
         if settings.rivals == 0.0 or len(rivals) == 0:
             return near
         rivals = rivals + self._region.start
-        theirs = settings.rivals * self._away(rivals, self._gray(rivals), check)
+        theirs = settings.rivals * self._away(self._marked(rivals, FAR, 0.0), self._gray(rivals), check)
         return settings.steep * (theirs.clamp_max(settings.reach) - away)
 
     def _learned(
@@ -176,3 +189,21 @@ def _shared(ours: slice, theirs: slice) -> tuple[slice, slice]:
     """The part that two ranges share, as a slice of each."""
     low, high = max(ours.start, theirs.start), max(ours.start, theirs.start, min(ours.stop, theirs.stop))
     return slice(low - ours.start, high - ours.start), slice(low - theirs.start, high - theirs.start)
+
+
+def _way_down(heights: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
+    """The cells (n, 3) from the lowest goal down to height 0; none where there is no goal or no way."""
+    lowest = int(goals.argmin())
+    if float(goals.flatten()[lowest]) >= FAR:
+        return torch.empty((0, 3), dtype=torch.long, device=heights.device)
+    landscape = np.pad(heights.cpu().numpy(), 1, constant_values=np.inf)
+    at = np.array(np.unravel_index(lowest, heights.shape)) + 1
+    path = [at]
+    while landscape[tuple(at)] > 0.0:
+        around = landscape[tuple(slice(place - 1, place + 2) for place in at)]
+        step = np.array(np.unravel_index(int(around.argmin()), (3, 3, 3))) - 1
+        if not step.any():
+            break
+        at = at + step
+        path.append(at)
+    return torch.as_tensor(np.array(path) - 1, device=heights.device)

@@ -36,7 +36,10 @@ class Settings:
     growths: int = 2
     cells: int = 150_000
     least: float = 6.0
-    smooth: float = 0.7
+    smooth: float = 0.4
+    fine: float = 0.7
+    floor: float = 1.5
+    alike: float = 1.5
     strange: float = 1.0
     reach: float = 2.0
     steep: float = 3.0

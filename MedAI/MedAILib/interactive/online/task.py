@@ -15,6 +15,9 @@ from .region import Region
 _RIM = 0.25
 """How far one looks beyond a frame to learn what is not the object, in units of the prompt's length."""
 
+_LOOKED_AT = 50_000
+"""Voxels of an object among which the nearest one is looked for."""
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -28,6 +31,7 @@ class Task:
         fresh: there is no object yet.
         firm: whether ``newest`` are marks; of a frame alone it is only supposed that its middle is inside.
         length: mm, of the prompt.
+        linked: (3,) voxel of the object that is nearest to a positive prompt; None for others.
     """
 
     newest: np.ndarray
@@ -38,6 +42,7 @@ class Task:
     fresh: bool
     firm: bool
     length: float
+    linked: np.ndarray | None = None
 
     def bounds(self, shape: Shape, spacing: Spacing) -> Box:
         """The part of the volume that may be looked at."""
@@ -53,6 +58,8 @@ class Task:
     def around(self, opinion: tuple[Box, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
         """First voxel (3,) and the one after the last of what has to be looked at."""
         low, high = self.newest.min(0), self.newest.max(0) + 1
+        if self.linked is not None:
+            low, high = np.minimum(low, self.linked), np.maximum(high, self.linked + 1)
         found = mask_box(opinion[1] > 0.5) if opinion is not None and self.fresh else None
         if opinion is not None and found is not None:
             corners = [[a.start + b.start, a.start + b.stop] for a, b in zip(opinion[0], found, strict=True)]
@@ -98,7 +105,17 @@ def task_of(marks: Marks, current: np.ndarray, spacing: Spacing, least: float) -
         if len(newest) == 0:
             return None
     length = max(float(np.linalg.norm(np.ptp(newest, 0) * spacing)), least)
-    return Task(newest, positive, marks.inside, marks.outside, marks.frame, fresh, firm, length)
+    linked = None if fresh or not positive else _nearest(current, newest.mean(0), spacing)
+    return Task(newest, positive, marks.inside, marks.outside, marks.frame, fresh, firm, length, linked)
+
+
+def _nearest(mask: np.ndarray, place: np.ndarray, spacing: Spacing) -> np.ndarray:
+    """The voxel (3,) of a mask that is nearest to a place; of a large mask, nearly."""
+    box = mask_box(mask)
+    assert box is not None
+    at = np.argwhere(mask[box])
+    at = at[:: max(1, len(at) // _LOOKED_AT)] + [side.start for side in box]
+    return at[int(np.square((at - place) * spacing).sum(1).argmin())]
 
 
 def held(answer: Answer, marks: Marks, current: np.ndarray) -> Answer:
