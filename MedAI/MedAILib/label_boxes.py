@@ -50,7 +50,7 @@ def mask_box(mask: np.ndarray) -> Box | None:
     """
     spans = []
     for others in ((1, 2), (0, 2), (0, 1)):
-        present = mask.any(axis=others)
+        present = np.asarray(mask.any(axis=others))
         if not present.any():
             return None
         spans.append(_span(present))
