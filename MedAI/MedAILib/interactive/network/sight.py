@@ -21,7 +21,8 @@ from .zoom import bounds, regions
 _CONTRADICTED = 0.3
 """What an answer loses of its merit that contradicts all marks."""
 _MASK = 0.1
-"""How much less sure an answer that builds on the mask may be than one that does not."""
+"""How much less sure an answer that builds on the mask may be than one that does not, after a positive prompt. After a
+negative one both are worth the same: the mask may be far too large, and would be eaten away bit by bit."""
 _NEIGHBOR = 0.5
 """Weight of the next smaller and the next larger cube; that of the clearest one is 1."""
 _SUREST = 9.0
@@ -105,7 +106,7 @@ class Sight:
             seeds[tuple(inside.T)] = True
             found = connected(found, seeds)
         sure = float((1.0 / (1.0 + np.exp(-logits[found]))).mean()) if found.any() else 0.0
-        return sure - _CONTRADICTED * contradicted + _MASK * masked
+        return sure - _CONTRADICTED * contradicted + _MASK * (masked and marks.positive)
 
     def look(self, region: Region, marks: Marks, mask: np.ndarray | None) -> np.ndarray:
         """Logits in a region, (count, count, count) float32, along the volume's axes."""
