@@ -12,11 +12,10 @@ from torch.nn import functional
 from ...geometry import Spacing
 from .walker import Weights
 
+_FEW = 4
+"""Marked cells that say too little of the gray values alone: those around them are asked, too."""
 _LEAST = 1e-4
 """Weight of an edge across the sharpest border."""
-
-
-NOISY = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ class Gray:
         return Weights(*found)
 
 
-def gray_of(values: torch.Tensor, marked: np.ndarray, spacing: Spacing, smooth: float) -> Gray:
+def gray_of(values: torch.Tensor, marked: np.ndarray, spacing: Spacing, smooth: float, noisy: float) -> Gray:
     """Measure what was marked.
 
     Args:
@@ -61,15 +60,15 @@ def gray_of(values: torch.Tensor, marked: np.ndarray, spacing: Spacing, smooth: 
         marked: (n, 3) cells.
         spacing: mm.
         smooth: standard deviation of the smoothing, in units of the finest spacing.
+        noisy: spread that is taken at least, in units of the noise.
     """
     finest = min(spacing)
     soft = blurred(values, [smooth * finest / size for size in spacing])
-    k, j, i = torch.as_tensor(marked, device=values.device).unbind(1)
-    found = soft[k, j, i]
+    found = soft[torch.as_tensor(marked if len(marked) >= _FEW else _around(marked, values.shape)).unbind(1)]
     middle = float(found.median())
     robust = 1.4826 * float((found - middle).abs().median())
     low, high = _ends(values)
-    spread = max(robust, 0.7 * float(found.std(unbiased=False)), NOISY * _noise(soft), 1e-3 * (high - low), 1e-6)
+    spread = max(robust, 0.7 * float(found.std(unbiased=False)), noisy * _noise(soft), 1e-3 * (high - low), 1e-6)
     return Gray(soft, spacing, middle, spread)
 
 
@@ -87,6 +86,13 @@ def blurred(values: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
         padded = functional.pad(result, padding, mode="replicate")
         result = functional.conv3d(padded, (taps / taps.sum()).to(values.dtype).view(1, 1, *shape))
     return result[0, 0]
+
+
+def _around(cells: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Cells (n, 3) and all that touch them."""
+    around = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3)
+    found = (cells[:, None] + around).reshape(-1, 3)
+    return np.unique(found[((found >= 0) & (found < shape)).all(axis=1)], axis=0)
 
 
 def _noise(values: torch.Tensor) -> float:

@@ -48,7 +48,8 @@ class Scene:
         self._learners, self._label, self._opinion = learners, label, opinion
         self._device = values.device
         self._values = region.coarse(values)
-        self.gray = self._gray(task.newest)
+        self.gray = self._gray(task.newest, settings.smooth)
+        self._edges = self._gray(task.newest, settings.smooth_edges).edges(settings.sharp)
         self._truth = self._marked(task.inside, 0.0, 1.0)
         self._fixed = self._marked(np.concatenate([task.inside, task.outside]), 0.0, 1.0) > 0
         self._fix_frame()
@@ -76,7 +77,9 @@ class Scene:
         if task.fresh:
             thought = near + self._prior_evidence()
             first = (self._walked(thought, check) > 0.5).float()
-            x = self._walked(0.5 * thought.clamp_min(-settings.floor) + self._learned(features, first, everywhere, check), check)
+            x = self._walked(
+                0.5 * thought.clamp_min(-settings.silent) + self._learned(features, first, everywhere, check), check
+            )
         else:
             near = self._contested(near, away, check)
             doubt = torch.sigmoid(-near)
@@ -90,8 +93,7 @@ class Scene:
     def _walked(self, evidence: torch.Tensor, check: Callable[[], None]) -> torch.Tensor:
         settings, probable = self._settings, torch.sigmoid(evidence)
         first = torch.where(self._fixed, self._truth, probable)
-        edges = (self.gray if settings.fine == settings.smooth else gray_of(self._values, self._region.cells(self._region.local(self._task.newest)), self._region.spacing, settings.fine)).edges(settings.sharp)
-        return walk(edges, probable, settings.trust, ~self._fixed, first, settings.steps, check)
+        return walk(self._edges, probable, settings.trust, ~self._fixed, first, settings.steps, check)
 
     def _linked(self, away: torch.Tensor, now: torch.Tensor, check: Callable[[], None]) -> torch.Tensor:
         """How far each cell is from the prompt or from the way between it and the object, if that way is all alike.
@@ -117,7 +119,9 @@ class Scene:
         if settings.rivals == 0.0 or len(rivals) == 0:
             return near
         rivals = rivals + self._region.start
-        theirs = settings.rivals * self._away(self._marked(rivals, FAR, 0.0), self._gray(rivals), check)
+        theirs = settings.rivals * self._away(
+            self._marked(rivals, FAR, 0.0), self._gray(rivals, settings.smooth), check
+        )
         return settings.steep * (theirs.clamp_max(settings.reach) - away)
 
     def _learned(
@@ -158,9 +162,9 @@ class Scene:
         """Gray values of unit scale: fine around the marked ones, ever coarser far from them."""
         return torch.asinh((self._values - self.gray.middle) / (3.0 * self.gray.spread))
 
-    def _gray(self, voxels: np.ndarray) -> Gray:
+    def _gray(self, voxels: np.ndarray, smooth: float) -> Gray:
         cells = self._region.cells(self._region.local(voxels))
-        return gray_of(self._values, cells, self._region.spacing, self._settings.smooth)
+        return gray_of(self._values, cells, self._region.spacing, smooth, self._settings.noisy)
 
     def _marks(self) -> torch.Tensor:
         """Flat indices of the marked cells."""

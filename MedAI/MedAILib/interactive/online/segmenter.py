@@ -16,12 +16,15 @@ import torch
 
 from ...checks import check_scalar_volume
 from ...image import Image
+from ...inference.threads import threads_for
 from ..marks import Box, Marks
 from ..segmenter import NOTHING, Answer, Prior, go_on
+from .gray import gray_of
 from .learner import Learner
 from .region import Region, region_around
 from .scene import Scene
 from .settings import CHOSEN, Settings
+from .size import LOOKED_AT, size_around
 from .task import Task, held, task_of
 
 NOTHING_MARKED = "Nothing was marked as inside, so there is nothing to find. Mark the object first."
@@ -29,6 +32,8 @@ FLAT = (
     "The gray values around the mark are all the same, so nothing tells where the object ends: "
     "the answer follows the size of the mark. Draw its outline with a lasso, or mark what does not belong to it."
 )
+_ERROR = 0.8
+"""Radius that an error around a point is taken to have at most, in units of the object's."""
 GOES_ON = "The object may go on beyond the region that was looked at. Mark it there to go on."
 
 
@@ -75,13 +80,18 @@ class OnlineSegmenter:
         """The answer in a region that grows until the change ends within it."""
         settings, image = self._settings, self._image
         bounds = task.bounds(image.shape, image.spacing)
+        if len(task.newest) <= settings.points:
+            task = replace(task, length=self._size(task, current, bounds))
         opinion = None if self._prior is None else self._prior.probability(marks, current, check)
         low, high = task.around(opinion)
         margin, left = settings.margin * task.length, settings.growths
         while True:
             region = region_around(low, high, margin, bounds, image.spacing, settings.cells)
-            scene = self._scene(region, task, label, opinion)
-            found = task.changed(scene.solved(current[region.box], check), current[region.box], region)
+            # So small a grid is quicker on one thread: several wait for each other longer than they work.
+            with threads_for(int(np.prod(region.shape))):
+                scene = self._scene(region, task, label, opinion)
+                found = scene.solved(current[region.box], check)
+            found = task.changed(found, current[region.box], region)
             change = found != current[region.box]
             open_ = region.touches(change, bounds) > 0.1 * np.count_nonzero(change) ** (2 / 3)
             if left == 0 or not open_:
@@ -89,6 +99,24 @@ class OnlineSegmenter:
                 return Answer(region.box, found, notes)
             margin, left = margin * settings.growth, left - 1
 
+    def _size(self, task: Task, current: np.ndarray, bounds: Box) -> float:
+        """Of the object that points lie in, mm; a stroke tells it by its length."""
+        settings, spacing = self._settings, self._image.spacing
+        low, high = task.newest.min(0), task.newest.max(0) + 1
+        region = region_around(low, high, LOOKED_AT, bounds, spacing, settings.cells)
+        values = region.coarse(self._values(region))
+        cells = region.cells(region.local(task.newest))
+        gray = gray_of(values, cells, region.spacing, settings.smooth, settings.noisy)
+        now = region.coarse(torch.as_tensor(current[region.box], device=self._device).float()) > 0.5
+        size = size_around(region, gray, task.newest, now != task.positive, task.length)
+        if task.fresh:
+            return size
+        # An error is smaller than the object.
+        volume = np.count_nonzero(current) * float(np.prod(spacing))
+        return max(task.length, min(size, _ERROR * float(np.cbrt(0.75 / np.pi * volume))))
+
+    def _values(self, region: Region) -> torch.Tensor:
+        return torch.as_tensor(np.asarray(self._image.array[region.box], np.float32), device=self._device)
+
     def _scene(self, region: Region, task: Task, label: int, opinion: tuple[Box, np.ndarray] | None) -> Scene:
-        values = torch.as_tensor(np.asarray(self._image.array[region.box], np.float32), device=self._device)
-        return Scene(region, values, task, self._learners, label, opinion, self._settings)
+        return Scene(region, self._values(region), task, self._learners, label, opinion, self._settings)

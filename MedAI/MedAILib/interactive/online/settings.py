@@ -15,10 +15,16 @@ class Settings:
         growths: at most.
         cells: of the working grid.
         least: mm, length that a prompt is taken to have at least.
-        smooth: of the gray values, in units of the finest spacing.
+        points: voxels up to which a prompt does not tell the size of what it marks.
+        smooth: of the gray values where ways are measured, in units of the finest spacing.
+        smooth_edges: likewise, where edges are.
+        noisy: spread of gray values that is taken at least, in units of the noise.
         strange: how much longer a way is for each spread that gray values are off.
+        alike: spreads that the gray values on the way between a positive prompt and the object may be off, in the mean,
+            for the way to be followed.
         reach: how far a prompt is heard, in units of its length.
         steep: how fast that ends.
+        silent: how much what lies far from a first prompt is taken for outside, at most, as a logit.
         rivals: how far marks of the other sign are heard, in units of the reach of the newest prompt; 0: not at all.
         trust: in the evidence, beside an edge between equal neighbors.
         sharp: how much edges weaken with the difference in gray value.
@@ -36,21 +42,23 @@ class Settings:
     growths: int = 2
     cells: int = 150_000
     least: float = 6.0
+    points: int = 1
     smooth: float = 0.4
-    fine: float = 0.7
-    floor: float = 1.5
+    smooth_edges: float = 0.7
+    noisy: float = 0.7
+    strange: float = 1.5
     alike: float = 1.5
-    strange: float = 1.0
     reach: float = 2.0
     steep: float = 3.0
+    silent: float = 1.5
     rivals: float = 1.0
     trust: float = 0.05
     sharp: float = 0.5
-    learned: float = 0.7
+    learned: float = 0.6
     kept: float = 2.0
     prior: float = 1.0
     steps: int = 60
-    lessons: int = 40
+    lessons: int = 25
     samples: int = 2000
     marked: float = 0.25
 
