@@ -9,6 +9,8 @@ from ..marks import Box, Marks
 
 _PERSUASION = 2.5
 """Voxels around a mark in which a network that says otherwise is persuaded, standard deviation."""
+_FAR = 4.0
+"""Standard deviations beyond which nobody is persuaded."""
 _SURE = 6.0
 """Largest logit that is argued with."""
 
@@ -54,15 +56,19 @@ def _within(voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _persuaded(likely: np.ndarray, newest: np.ndarray, positive: bool, spacing: Spacing) -> np.ndarray:
     """Logits, raised or lowered around the newest prompt as far as they contradict it: not only the marked voxels
     follow it, but also those around that the network was not much surer of."""
-    logits = np.log(np.clip(likely, 1e-6, None)) - np.log(np.clip(1.0 - likely, 1e-6, None))
-    logits = np.clip(logits, -_SURE, _SURE)
+    likely = np.clip(likely, 1e-4, 1.0 - 1e-4)
+    logits: np.ndarray = np.clip(np.log(likely / (1.0 - likely)), -_SURE, _SURE)
     sign = 1.0 if positive else -1.0
     missing = 1.0 - sign * logits[tuple(newest.T)]
     if not len(newest) or missing.max() <= 1.0:
         return logits
     sigma = _PERSUASION * float(np.sort(spacing)[:2].mean())
-    distance = _distance(newest, likely.shape, spacing)
-    return logits + sign * float(missing.max()) * np.exp(-0.5 * np.square(distance / sigma))
+    reach = np.ceil(_FAR * sigma / np.array(spacing)).astype(int)
+    low = np.maximum(newest.min(0) - reach, 0)
+    near = tuple(slice(a, b) for a, b in zip(low, newest.max(0) + reach + 1, strict=True))
+    distance = _distance(newest - low, logits[near].shape, spacing)
+    logits[near] += sign * float(missing.max()) * np.exp(-0.5 * np.square(distance / sigma))
+    return logits
 
 
 def _force(found: np.ndarray, box: Box, marks: Marks, inside: np.ndarray, outside: np.ndarray) -> None:

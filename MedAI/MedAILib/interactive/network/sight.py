@@ -25,6 +25,8 @@ _MASK = 0.1
 negative one both are worth the same: the mask may be far too large, and would be eaten away bit by bit."""
 _NEIGHBOR = 0.5
 """Weight of the next smaller and the next larger cube; that of the clearest one is 1."""
+_IMPOSSIBLE = -3.0
+"""Logit below which nothing belongs to the object."""
 _SUREST = 9.0
 """Largest logit."""
 
@@ -73,7 +75,7 @@ class Sight:
             looks.append(Look(region, masked, logits, self._merit(logits, region, masked, marks)))
         best = max(range(len(looks)), key=lambda n: looks[n].merit)
         near = [n for n in (best - 1, best + 1) if 0 <= n < len(looks) and looks[n].masked == looks[best].masked]
-        box = joined(around, looks[best].region.box(shape, spacing))
+        box = joined(around, _possible(looks[best], marks, shape, spacing))
         logits, seen = _mean([(looks[best], 1.0), *((looks[n], _NEIGHBOR) for n in near)], box, spacing)
         # Beyond the cubes, all stays as it is; but what is not wanted is not wanted there either.
         kept = current[box] if marks.positive else np.zeros(seen.shape, bool)
@@ -136,6 +138,25 @@ class Sight:
         with computing_in(self.precision, self.device):
             logits = self.network(seen).float()[0, 0].clamp(-_SUREST, _SUREST)
         return turn.back(logits.cpu().numpy())
+
+
+def _possible(look: Look, marks: Marks, shape: Shape, spacing: Spacing) -> Box:
+    """The voxels of a cube that may belong to the object, in a box with the marks that do."""
+    region = look.region
+    box = region.box(shape, spacing)
+    found = bounds(look.logits > _IMPOSSIBLE)
+    if found is None:
+        return box
+    ends = np.array([[side.start - 1, side.stop] for side in found]).T  # a voxel of the cube more on either side
+    low, _ = region.limits(spacing)
+    scale = region.voxel / np.array(spacing)
+    first, last = low + (ends[0] + 0.5) * scale, low + (ends[1] + 0.5) * scale
+    if len(marks.inside):
+        first, last = np.minimum(first, marks.inside.min(0)), np.maximum(last, marks.inside.max(0))
+    first = np.clip(np.floor(first), [side.start for side in box], [side.stop - 1 for side in box])
+    last = np.clip(np.ceil(last) + 1, first + 1, [side.stop for side in box])
+    k, j, i = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+    return k, j, i
 
 
 def _mean(looks: Sequence[tuple[Look, float]], box: Box, spacing: Spacing) -> tuple[np.ndarray, np.ndarray]:
