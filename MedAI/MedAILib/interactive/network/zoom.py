@@ -46,10 +46,10 @@ def regions(marks: Marks, current: Box | None, spacing: Spacing, shape: Shape) -
 
 def bounds(mask: np.ndarray) -> Box | None:
     """The box around a mask; None where it is empty."""
-    sides = []
-    for axis in range(3):
-        line = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not len(line):
-            return None
-        sides.append(slice(int(line[0]), int(line[-1]) + 1))
-    return sides[0], sides[1], sides[2]
+    slices = np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))
+    if not len(slices):
+        return None
+    first, last = int(slices[0]), int(slices[-1]) + 1
+    plane: np.ndarray = mask[first:last].any(axis=0)
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    return slice(first, last), slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
