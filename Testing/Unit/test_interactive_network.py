@@ -15,7 +15,7 @@ from MedAILib.errors import Cancelled, ModelError
 from MedAILib.geometry import with_spacing
 from MedAILib.image import Image
 from MedAILib.interactive.marks import Marks
-from MedAILib.interactive.network.card import CARD_NAME, read_clicks_card, write_network
+from MedAILib.interactive.network.card import CARD_NAME, FOLDER, read_clicks_card, write_network
 from MedAILib.interactive.network.encoding import CHANNELS, View, encode
 from MedAILib.interactive.network.obedience import obeying
 from MedAILib.interactive.network.region import Region, Turn
@@ -314,3 +314,14 @@ def test_a_network_for_something_else_is_refused(tmp_path: Path) -> None:
     write_network(ResidualUNet(**arguments), folder, card)
     with pytest.raises(ModelError, match="does not answer prompts"):
         NetworkSegmenter(ball()[0], folder)
+
+
+@pytest.mark.skipif(not (FOLDER / CARD_NAME).is_file(), reason="this copy has no network")
+def test_the_shipped_network_finds_a_ball_with_one_click() -> None:
+    card = read_clicks_card(FOLDER)
+    assert card.trained and card.training["held_out"] and (card.folder / card.weights_file).stat().st_size < 12e6
+    image, mask = ball()
+    shipped = NetworkSegmenter(image)
+    found = answered(shipped, marks([MIDDLE.astype(int)]))
+    assert overlap(found, mask) > 0.8
+    assert np.array_equal(answered(shipped, marks([MIDDLE.astype(int), [20, 26, 30]]), found), found)

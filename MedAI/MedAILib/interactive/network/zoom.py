@@ -50,6 +50,6 @@ def bounds(mask: np.ndarray) -> Box | None:
     if not len(slices):
         return None
     first, last = int(slices[0]), int(slices[-1]) + 1
-    plane: np.ndarray = mask[first:last].any(axis=0)
+    plane: np.ndarray = np.logical_or.reduce(mask[first:last])
     rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
     return slice(first, last), slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
