@@ -267,6 +267,33 @@ def test_a_negative_click_takes_away(tmp_path: Path) -> None:
     assert overlap(found, mask) > overlap(wrong, mask) and not found[20, 6, 28]
 
 
+def test_a_mask_from_elsewhere_is_corrected_and_an_own_one_may_be_found_anew(tmp_path: Path) -> None:
+    image, mask = ball()
+
+    class Shown(nn.Module):
+        """Keeps which of the cubes came with a mask, and says yes near the middle."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.masks: list[bool] = []
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.masks.append(bool((x[:, 5] != 0).any()))
+            return 20.0 * x[:, 2:3] - 8.0
+
+    one = segmenter(tmp_path, image, Shown())
+    seen = one.sight.network.masks
+    found = answered(one, marks([[20, 24, 28]]))
+    first = len(seen)
+    later = marks([[20, 24, 28], [20, 24, 45]])
+    assert first > 3 and not any(seen) and found.any()
+    answered(one, later, found)
+    assert seen[first:].count(True) == 3 and seen[first:].count(False) > 0
+    before = len(seen)
+    answered(one, later, mask)
+    assert seen[before:] == [True, True, True]
+
+
 def test_parts_that_hang_on_no_mark_are_left_out() -> None:
     likely = np.zeros((8, 8, 8), np.float32)
     likely[1:3, 1:3, 1:3] = likely[5:7, 5:7, 5:7] = 0.9

@@ -22,6 +22,9 @@ from .sight import Sight
 class NetworkSegmenter:
     """Answers prompts on one image with a trained network.
 
+    A mask from elsewhere is corrected. One that this object made from nothing, which it knows by label and size, may
+    also be found anew from all its prompts; a segmenter that was made anew corrects it.
+
     Args:
         image: (k, j, i), finite values of any scale.
         network: card, or folder of a network; the one that comes with MedAI by default.
@@ -39,6 +42,7 @@ class NetworkSegmenter:
         if not isinstance(built, PromptableUNet):
             raise ModelError(f"{self.card.path}: the network {self.card.network!r} does not answer prompts in volumes.")
         self.sight = Sight(built, image, place)
+        self._own: set[tuple[int, int]] = set()
 
     def answer(self, label: int, marks: Marks, current: np.ndarray, check: Callable[[], None] = go_on) -> Answer:
         """See :class:`~MedAILib.interactive.segmenter.Segmenter`.
@@ -50,8 +54,13 @@ class NetworkSegmenter:
             k, j, i = (slice(int(a), int(b) + 1) for a, b in zip(marks.newest.min(0), marks.newest.max(0), strict=True))
             box = k, j, i
             return Answer(box, current[box].copy())
-        box, likely = self.sight.probability(marks, current, check)
-        return Answer(box, obeying(likely, box, marks, current[box], self.image.spacing))
+        voxels = int(np.count_nonzero(current))
+        own = voxels == 0 or (label, voxels) in self._own
+        box, likely = self.sight.probability(marks, current, check, own)
+        found = obeying(likely, box, marks, current[box], self.image.spacing)
+        if own:
+            self._own.add((label, voxels + int(np.count_nonzero(found)) - int(np.count_nonzero(current[box]))))
+        return Answer(box, found)
 
     def probability(
         self, marks: Marks, current: np.ndarray, check: Callable[[], None] = go_on

@@ -64,12 +64,19 @@ class Sight:
         self.precision = choose_precision("auto", device)
         self._turn = Turn(image.affine)
 
-    def probability(self, marks: Marks, current: np.ndarray, check: Callable[[], None]) -> tuple[Box, np.ndarray]:
-        """Of a box that holds the mask and all marks that belong to the object."""
+    def probability(
+        self, marks: Marks, current: np.ndarray, check: Callable[[], None], own: bool = False
+    ) -> tuple[Box, np.ndarray]:
+        """Of a box that holds the mask and all marks that belong to the object.
+
+        Args:
+            marks, current, check: as of a prior.
+            own: the mask follows from the marks alone, so that it may be wrong as a whole and is not to be trusted.
+        """
         spacing, shape = self.image.spacing, self.image.shape
         around = bounds(current)
         looks = []
-        for region, masked in self._places(marks, around):
+        for region, masked in self._places(marks, around, own):
             check()
             logits = self.look(region, marks, current if masked else None)
             looks.append(Look(region, masked, logits, self._merit(logits, region, masked, marks)))
@@ -82,11 +89,11 @@ class Sight:
         logits = np.where(seen, logits, np.where(kept, _SUREST, -_SUREST))
         return box, (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
 
-    def _places(self, marks: Marks, around: Box | None) -> Iterator[tuple[Region, bool]]:
-        """Where to look, and whether with the mask. Without it, too: a mask may have been wrong from the start."""
+    def _places(self, marks: Marks, around: Box | None, own: bool) -> Iterator[tuple[Region, bool]]:
+        """Where to look, and whether with the mask."""
         spacing, shape = self.image.spacing, self.image.shape
         yield from ((region, around is not None) for region in regions(marks, around, spacing, shape))
-        if around is not None and len(marks.inside):
+        if own and around is not None and len(marks.inside):
             yield from ((region, False) for region in regions(marks, None, spacing, shape))
 
     def _merit(self, logits: np.ndarray, region: Region, masked: bool, marks: Marks) -> float:
