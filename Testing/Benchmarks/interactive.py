@@ -125,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engines", nargs="+", choices=tuple(ENGINES), default=list(ENGINES))
     parser.add_argument("--tuning", action="store_true", help="the targets on which settings were chosen")
-    parser.add_argument("--groups", nargs="+", default=["CT", "MR", "brain"])
+    parser.add_argument("--groups", nargs="+", default=[""], help="those whose names begin so")
     parser.add_argument("--prompts", type=int, default=max(SHOWN))
     parser.add_argument("--clicks", action="store_true", help="points instead of strokes")
     parser.add_argument("--each", action="store_true", help="a line for each target, too")
@@ -135,7 +135,11 @@ def main() -> None:
         raise SystemExit(f"{DATA} is not there.")
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
-    scans = [each for each in targets(TUNING if arguments.tuning else REPORTED) if each.group in arguments.groups]
+    scans = [
+        each
+        for each in targets(TUNING if arguments.tuning else REPORTED)
+        if each.group.startswith(tuple(arguments.groups))
+    ]
     report = table(arguments.engines, scans, arguments.prompts, arguments.clicks, arguments.each)
     publish(report, arguments.output)
 

@@ -46,7 +46,7 @@ class Target:
     truth: np.ndarray
 
 
-_NECK = {1: "brainstem", 3: "right parotid", 4: "left parotid", 7: "mandible"}
+_NECK = {1: "brainstem", 2: "spinal cord", 3: "right parotid", 4: "left parotid", 7: "mandible"}
 _BRAIN = {4: "lateral ventricle", 10: "thalamus", 11: "caudate", 12: "putamen", 16: "brainstem", 17: "hippocampus"}
 
 
@@ -63,8 +63,8 @@ def _oasis(which: str, targets: dict[int, str]) -> Scan:
 
 TUNING = (
     _neck(1, (1, 7)),
-    _neck(2, (1, 3, 7)),
-    _neck(50, (1, 3, 4)),
+    _neck(2, (1, 2, 3, 7)),
+    _neck(50, (1, 2, 3, 4)),
     Scan("CT", "ct/msd_spleen2_ct.nii.gz", "ct/msd_spleen2_seg.nii.gz", {1: "spleen"}),
     Scan(
         "CT",
@@ -93,11 +93,12 @@ TUNING = (
 )
 """Settings may be chosen on these."""
 
+_ABDOMEN = ("ct/ts_abdomen_ct.nii.gz", "ct/ts_abdomen_seg.nii.gz")
+
 REPORTED = (
     Scan(
-        "CT",
-        "ct/ts_abdomen_ct.nii.gz",
-        "ct/ts_abdomen_seg.nii.gz",
+        "CT organs",
+        *_ABDOMEN,
         {
             1: "spleen",
             2: "right kidney",
@@ -106,12 +107,12 @@ REPORTED = (
             5: "liver",
             6: "stomach",
             21: "bladder",
-            29: "vertebra L3",
-            52: "aorta",
-            77: "left hip",
-            81: "right gluteus maximus",
-            88: "left iliopsoas",
         },
+    ),
+    Scan(
+        "CT bones, muscles, aorta",
+        *_ABDOMEN,
+        {29: "vertebra L3", 52: "aorta", 77: "left hip", 81: "right gluteus maximus", 88: "left iliopsoas"},
     ),
     _oasis("fixed", {**_BRAIN, 2: "cerebral white matter", 8: "cerebellar cortex"}),
     # The network that comes with MedAI learned from the brain above, but from none of those below.

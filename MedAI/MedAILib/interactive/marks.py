@@ -27,6 +27,7 @@ class Marks:
         positive: what that prompt said.
         barred: large negative boxes; of all that they hold only ``inside`` belongs to the label, and ``outside`` has
             some voxels of each only, spread evenly.
+        cut: whether the latest prompt is a negative box, which says exactly what goes.
     """
 
     inside: np.ndarray
@@ -35,6 +36,7 @@ class Marks:
     newest: np.ndarray
     positive: bool
     barred: tuple[Box, ...] = ()
+    cut: bool = False
 
     @property
     def empty(self) -> bool:
@@ -60,7 +62,7 @@ def marks_of(prompts: Iterable[Prompt], label: int, shape: Shape, affine: np.nda
     frame: Box | None = None
     barred: list[Box] = []
     said: list[tuple[np.ndarray, bool]] = []
-    newest, latest = np.empty((0, 3), np.int64), True
+    newest, latest, cut = np.empty((0, 3), np.int64), True, False
     for prompt in prompts:
         if prompt.kind == "box" and prompt.positive:
             box = box_of(prompt, shape, affine)
@@ -80,9 +82,9 @@ def marks_of(prompts: Iterable[Prompt], label: int, shape: Shape, affine: np.nda
         positive = prompt.positive and prompt.label == label
         said.append((voxels, positive))
         if prompt.label == label:
-            newest, latest = voxels, positive
+            newest, latest, cut = voxels, positive, prompt.kind == "box"
     inside, outside = _last_said(said, shape)
-    return Marks(inside, outside, frame, newest, latest, tuple(barred))
+    return Marks(inside, outside, frame, newest, latest, tuple(barred), cut)
 
 
 def _last_said(said: Iterable[tuple[np.ndarray, bool]], shape: Shape) -> tuple[np.ndarray, np.ndarray]:

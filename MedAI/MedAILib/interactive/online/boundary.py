@@ -15,7 +15,9 @@ from .walker import walk
 _LESSONS = 60
 _SAMPLES = 4000
 _LEARNED = 0.7
-_KEPT = 4.0
+_SHELL = 0.5
+_ROUNDS = 2
+_KEPT = 2.0
 _TRUST = 0.05
 _SHARP = 0.5
 _SMOOTH = 0.5
@@ -50,20 +52,46 @@ def divided(
     now = mask.float()
     order = torch.Generator().manual_seed(0)
     drawn = [_drawn(where & ~shell, order) for where in (mask, ~mask)]
-    evidence = _KEPT * depth
-    if all(len(each) for each in drawn):
-        at = torch.cat(drawn)
-        learner = Learner(len(features), values.device)
-        rows = features.flatten(1).T[at]
-        learner.learn(rows, now.flatten()[at], torch.ones(len(at), device=at.device), _LESSONS, check)
-        said = learner.evidence(features).clamp(-4.0, 4.0)
-        # What cannot even tell the core from what lies beyond knows nothing of the shell.
-        right = [float((said.flatten()[each] > 0).float().mean()) for each in drawn]
-        evidence = evidence + _LEARNED * max(0.0, right[0] - right[1]) * said
-    probable = torch.sigmoid(evidence)
     edges = Gray(soft, spacing, float(middle), spread).edges(_SHARP)
-    first = torch.where(shell, probable, now)
-    return walk(edges, probable, _TRUST, shell, first, _STEPS, check) > 0.5
+    x, learner = now, Learner(len(features), values.device)
+    for _ in range(_ROUNDS if all(len(each) for each in drawn) else 1):
+        evidence = _KEPT * depth
+        if all(len(each) for each in drawn):
+            evidence = evidence + _LEARNED * _said(learner, features, x > 0.5, shell, drawn, order, check)
+        probable = torch.sigmoid(evidence)
+        x = walk(edges, probable, _TRUST, shell, torch.where(shell, probable, now), _STEPS, check)
+    return x > 0.5
+
+
+def _said(
+    learner: Learner,
+    features: torch.Tensor,
+    mask: torch.Tensor,
+    shell: torch.Tensor,
+    drawn: list[torch.Tensor],
+    order: torch.Generator,
+    check: Callable[[], None],
+) -> torch.Tensor:
+    """Evidence (k, j, i) of a learner after a lesson, the less the worse it tells the core from what lies beyond.
+
+    Args:
+        learner: goes on learning.
+        features: (c, k, j, i).
+        mask: (k, j, i) bool, as it is now.
+        shell: (k, j, i) bool, what is decided.
+        drawn: flat indices of voxels of the core, and of such beyond.
+        order: of chance.
+        check: is called now and then.
+    """
+    # Features near a boundary are those of neither side; the mask is right about most of them, too.
+    within = [_drawn(where & shell, order) for where in (mask, ~mask)]
+    at = torch.cat([*drawn, *within])
+    weight = torch.ones(len(at), device=at.device)
+    weight[sum(len(each) for each in drawn) :] = _SHELL
+    learner.learn(features.flatten(1).T[at], mask.float().flatten()[at], weight, _LESSONS, check)
+    said = learner.evidence(features).clamp(-4.0, 4.0)
+    right = [float((said.flatten()[each] > 0).float().mean()) for each in drawn]
+    return max(0.0, right[0] - right[1]) * said
 
 
 def _drawn(where: torch.Tensor, order: torch.Generator) -> torch.Tensor:

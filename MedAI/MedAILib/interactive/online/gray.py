@@ -13,7 +13,7 @@ from ...geometry import Spacing
 from .walker import Weights
 
 _FEW = 4
-"""Marked cells that say too little of the gray values alone: those around them are asked, too."""
+"""Marked cells that say enough of the gray values."""
 _LEAST = 1e-4
 """Weight of an edge across the sharpest border."""
 
@@ -64,9 +64,14 @@ def gray_of(values: torch.Tensor, marked: np.ndarray, spacing: Spacing, smooth: 
     """
     finest = min(spacing)
     soft = blurred(values, [smooth * finest / size for size in spacing])
-    found = soft[torch.as_tensor(marked if len(marked) >= _FEW else _around(marked, values.shape)).unbind(1)]
+    found = soft[torch.as_tensor(marked, device=values.device).unbind(1)]
     middle = float(found.median())
-    robust = 1.4826 * float((found - middle).abs().median())
+    robust = _deviation(found)
+    if len(marked) < _FEW:
+        # So few tell no spread, and their middle is uncertain: those around them are asked, unless they are others.
+        near = soft[torch.as_tensor(_around(marked, values.shape), device=values.device).unbind(1)]
+        robust = max(robust, _deviation(near))
+        middle = float(near.median()) if abs(float(near.median()) - middle) <= 2.0 * robust else middle
     low, high = _ends(values)
     spread = max(robust, 0.7 * float(found.std(unbiased=False)), noisy * _noise(soft), 1e-3 * (high - low), 1e-6)
     return Gray(soft, spacing, middle, spread)
@@ -93,6 +98,11 @@ def _around(cells: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     around = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3)
     found = (cells[:, None] + around).reshape(-1, 3)
     return np.unique(found[((found >= 0) & (found < shape)).all(axis=1)], axis=0)
+
+
+def _deviation(values: torch.Tensor) -> float:
+    """Standard deviation, as the median tells it."""
+    return 1.4826 * float((values - values.median()).abs().median())
 
 
 def _noise(values: torch.Tensor) -> float:

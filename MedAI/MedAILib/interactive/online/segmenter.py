@@ -68,7 +68,7 @@ class OnlineSegmenter:
             return Answer(NOTHING, np.zeros((0, 0, 0), bool), (NOTHING_MARKED,))
         task = task_of(marks, current, self._image.spacing, self._settings.least)
         if task is None:
-            # The object is as the prompt says it should be.
+            # The object is as the prompt says it should be, or the prompt is a box that says exactly what goes.
             return held(Answer(NOTHING, np.zeros((0, 0, 0), bool)), marks, current)
         if task.fresh:
             self._learners.pop(label, None)

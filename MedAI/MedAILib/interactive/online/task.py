@@ -85,7 +85,7 @@ class Task:
 
 
 def task_of(marks: Marks, current: np.ndarray, spacing: Spacing, least: float) -> Task | None:
-    """What the marks ask for; None where the object is already as the newest prompt says.
+    """What the marks ask for; None where nothing has to be found for it.
 
     Args:
         marks: not empty, unless there is an object.
@@ -102,7 +102,7 @@ def task_of(marks: Marks, current: np.ndarray, spacing: Spacing, least: float) -
             newest = _middle(marks.frame)
     else:
         newest = newest[current[tuple(newest.T)] != positive]
-        if len(newest) == 0:
+        if len(newest) == 0 or marks.cut:
             return None
     length = max(float(np.linalg.norm(np.ptp(newest, 0) * spacing)), least)
     linked = None if fresh or not positive else _nearest(current, newest.mean(0), spacing)
