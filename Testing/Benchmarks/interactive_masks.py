@@ -75,13 +75,13 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", choices=tuple(ENGINES), default="network")
-    parser.add_argument("--groups", nargs="+", default=["CT", "T1"])
+    parser.add_argument("--groups", nargs="+", default=["CT", "T1"], help="those whose names begin so")
     parser.add_argument("--clicks", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows: dict[str, list[list[float]]] = {}
     for target in targets(REPORTED):
-        if target.group in arguments.groups:
+        if target.group.startswith(tuple(arguments.groups)):
             scores = corrected(arguments.engine, target, arguments.clicks)
             rows.setdefault(target.group, []).append(scores)
             print(f"  {target.name} " + " ".join(f"{score:.2f}" for score in scores), file=sys.stderr, flush=True)
