@@ -97,6 +97,17 @@ def test_the_shell_replays_a_file(scan, ball, tmp_path, capsys):
     assert "positive stroke" in capsys.readouterr().out
 
 
+def test_a_later_prompt_takes_voxels_of_other_labels_only_when_told(scan, ball, tmp_path):
+    write_image(tmp_path / "scan.nii.gz", scan)
+    write_prompts(tmp_path / "p.json", [stroke(1), Prompt("stroke", [ras(15, 20, 18), ras(15, 20, 20)], label=2)])
+    arguments = ["interact", str(tmp_path / "scan.nii.gz"), "--prompts", str(tmp_path / "p.json"), "--device", "cpu"]
+    sizes = {}
+    for name, more in (("left", []), ("taken", ["--overwrite-labels"])):
+        assert main([*arguments, "-o", str(tmp_path / f"{name}.nii.gz"), "--quiet", *more]) == 0
+        sizes[name] = (read_labels(tmp_path / f"{name}.nii.gz")[0].array[15, 20, 18:21] == 2).sum()
+    assert sizes == {"left": 0, "taken": 3}
+
+
 def test_a_session_begins_with_labels_of_another_grid(scan, ball):
     """As Slicer writes segmentations: cropped to what they hold."""
     box = np.s_[5:26, 10:31, 12:39]

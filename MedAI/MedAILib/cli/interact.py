@@ -28,6 +28,7 @@ def add(commands: Any) -> None:
     command.add_argument("--labels", metavar="START", help="segmentation or label map to begin with, on the same grid")
     command.add_argument("--engine", choices=ENGINES, default="auto", help="who answers (default auto)")
     command.add_argument("--model", metavar="FOLDER", help="folder of a trained network of your own")
+    command.add_argument("--overwrite-labels", action="store_true", help="a prompt may take voxels of other labels")
     command.add_argument(
         "--refine", type=float, default=0.0, metavar="MM", help="move boundaries to edges in the end, by at most MM"
     )
@@ -56,5 +57,6 @@ def run(options: argparse.Namespace) -> int:
             options.device,
             overwrite,
             line.event,
+            options.overwrite_labels,
         )
     return tell_result(summary, (output,), {"output": str(output)}, options)

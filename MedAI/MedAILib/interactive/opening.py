@@ -20,7 +20,7 @@ from .prompts import Prompt
 from .remote import Assistant
 from .replay import replay, summarize, table_of
 from .request import AUTO, Engine
-from .session import Session
+from .session import Masking, Session
 from .summary import InteractionSummary
 
 
@@ -70,6 +70,7 @@ def interact_file(
     device: str = "auto",
     overwrite: bool = False,
     on_event: Callable[[Event], None] | None = None,
+    take: bool = False,
 ) -> InteractionSummary:
     """Replay a prompt file on a volume and write the labels.
 
@@ -78,6 +79,7 @@ def interact_file(
         output: .seg.nrrd, .nrrd, .nii.gz, .nii or .mha.
         refine: mm that boundaries may move to edges in the end; 0 leaves them.
         overwrite: replace a file that exists.
+        take: a prompt may take voxels of other labels.
         source, labels, engine, device, on_event: see :func:`open_session`.
 
     Raises:
@@ -92,7 +94,7 @@ def interact_file(
     if not drawn:
         raise ContentError(f"{Path(prompts)} holds no prompts: nothing was drawn.")
     opened = open_session(source, labels, (), engine, device, on_event)
-    steps = replay(opened.session, drawn, refine)
+    steps = replay(opened.session, drawn, refine, Masking(take))
     summary = summarize(opened.session, steps, opened.table)
     table = table_of(opened.session, opened.table)
     write_labels(output, opened.session.labels, table, overwrite, summary.provenance)

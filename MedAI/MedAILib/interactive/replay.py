@@ -11,7 +11,7 @@ from ..labels import Label
 from .history import Change
 from .prompts import Prompt
 from .request import Reply
-from .session import Session
+from .session import CAREFUL, Masking, Session
 from .summary import InteractionSummary, StepSummary
 
 
@@ -19,6 +19,7 @@ def replay(
     session: Session,
     prompts: Iterable[Prompt],
     refine: float = 0.0,
+    masking: Masking = CAREFUL,
     on_step: Callable[[int], None] = lambda number: None,
 ) -> list[StepSummary]:
     """Obey prompts one after the other.
@@ -27,6 +28,7 @@ def replay(
         session: goes on from where it is.
         prompts: in their order.
         refine: mm that the boundary of each label may move to edges in the end; 0 leaves it.
+        masking: what may change.
         on_step: is told the number of steps done.
 
     Raises:
@@ -34,12 +36,12 @@ def replay(
     """
     steps = []
     for prompt in prompts:
-        steps.append(_told(session, prompt.told.removeprefix("The "), prompt.label, session.add(prompt)))
+        steps.append(_told(session, prompt.told.removeprefix("The "), prompt.label, session.add(prompt, masking)))
         on_step(len(steps))
     if refine > 0.0:
         for label in sorted({step.label for step in steps}):
             if session.mask(label).any():
-                steps.append(_told(session, "refinement", label, session.refine(label, refine)))
+                steps.append(_told(session, "refinement", label, session.refine(label, refine, masking)))
                 on_step(len(steps))
     return steps
 

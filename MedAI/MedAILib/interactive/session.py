@@ -42,6 +42,10 @@ class Masking:
     editable: np.ndarray | None = None
 
 
+CAREFUL = Masking()
+"""Everything may change but the voxels of other labels."""
+
+
 class Session(Drawing):
     """Prompts in, changes of a label map out.
 
@@ -83,7 +87,7 @@ class Session(Drawing):
         """(k, j, i) bool."""
         return self._history.labels == label
 
-    def add(self, prompt: Prompt, masking: Masking = Masking()) -> Change:
+    def add(self, prompt: Prompt, masking: Masking = CAREFUL) -> Change:
         """Obey a prompt; what was undone before is forgotten.
 
         Args:
@@ -100,7 +104,7 @@ class Session(Drawing):
         self.prompts.append(prompt)
         return self._take(answer, prompt.label, masking, prompt)
 
-    def refine(self, label: int = 1, width: float = 3.0, masking: Masking = Masking()) -> Change:
+    def refine(self, label: int = 1, width: float = 3.0, masking: Masking = CAREFUL) -> Change:
         """Move the boundary of a label to the edges in the image nearby.
 
         Args:
