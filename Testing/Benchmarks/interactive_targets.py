@@ -132,7 +132,7 @@ REPORTED = (
         for number in ("001", "003", "004", "006")
     ),
 )
-"""Nothing may be chosen on these."""
+"""No setting may be chosen on these."""
 
 
 def targets(scans: tuple[Scan, ...], data: Path = DATA) -> Iterator[Target]:
