@@ -31,8 +31,8 @@ class Engine:
     """Who answers.
 
     Attributes:
-        name: "online" learns from what is drawn, on any image; "network" is a trained one; "auto" is what was measured
-            to be better.
+        name: "online" learns from what is drawn, on any image; "network" is a trained one; "auto" learns from what is
+            drawn and asks the network for its opinion.
         model: folder of a network to use; None for the one that MedAI brings.
     """
 

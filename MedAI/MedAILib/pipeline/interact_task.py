@@ -12,7 +12,7 @@ import numpy as np
 from ..image import Image
 from ..inference.devices import choose
 from ..interactive.answering import answer_prompts
-from ..interactive.network.card import FOLDER
+from ..interactive.network.card import CARD_NAME, FOLDER
 from ..interactive.network.segmenter import NetworkSegmenter
 from ..interactive.request import Engine, Question, Reply, kept_image, write_reply
 from ..interactive.segmenter import Answer, Segmenter
@@ -56,12 +56,13 @@ class Volume:
             return self._network(engine.model), "network"
         from ..interactive.online.segmenter import OnlineSegmenter
 
-        if engine.name == "auto" and engine.model is not None:
-            network = self._network(engine.model)
-            if isinstance(network, NetworkSegmenter):
-                return OnlineSegmenter(self.image, self.device, network), "online with network"
+        if engine.name == "online" or (engine.model is None and not (FOLDER / CARD_NAME).is_file()):
+            return OnlineSegmenter(self.image, self.device), "online"
+        network = self._network(engine.model)
+        if not isinstance(network, NetworkSegmenter):
             return network, "network"
-        return OnlineSegmenter(self.image, self.device), "online"
+        # Better than either alone in most rows of Testing/Benchmarks/interactive.md.
+        return OnlineSegmenter(self.image, self.device, network), "online with network"
 
     def _network(self, model: str | None) -> Segmenter:
         if model is not None and (Path(model) / SLICES).is_file():

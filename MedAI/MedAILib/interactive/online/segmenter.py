@@ -36,6 +36,9 @@ _ERROR = 0.8
 """Radius that an error around a point is taken to have at most, in units of the object's."""
 GOES_ON = "The object may go on beyond the region that was looked at. Mark it there to go on."
 
+_LARGE = 16e6
+"""Voxels of a region that takes seconds to go through."""
+
 
 class OnlineSegmenter:
     """Implements :class:`MedAILib.interactive.segmenter.Segmenter` without any training beforehand.
@@ -84,7 +87,7 @@ class OnlineSegmenter:
             task = replace(task, length=self._size(task, current, bounds))
         opinion = None if self._prior is None else self._prior.probability(marks, current, check)
         low, high = task.around(opinion)
-        margin, left = settings.margin * task.length, settings.growths
+        margin, left = self._margin(task, low, high), settings.growths
         while True:
             region = region_around(low, high, margin, bounds, image.spacing, settings.cells)
             # So small a grid is quicker on one thread: several wait for each other longer than they work.
@@ -117,6 +120,18 @@ class OnlineSegmenter:
 
     def _values(self, region: Region) -> torch.Tensor:
         return torch.as_tensor(np.asarray(self._image.array[region.box], np.float32), device=self._device)
+
+    def _margin(self, task: Task, low: np.ndarray, high: np.ndarray) -> float:
+        """What is looked at around voxels from the first (3,) to before the last, mm.
+
+        Of a large volume, where a network has found an object, little more than that, or it would take seconds.
+        """
+        spacing, margin = self._image.spacing, self._settings.margin * task.length
+        wide = np.minimum((high - low) + 2.0 * margin / np.array(spacing), self._image.shape)
+        known = float(((high - low) * spacing).max())
+        if not task.fresh or wide.prod() < _LARGE or known < 1.5 * task.length:
+            return margin
+        return min(margin, max(0.5 * task.length, 0.25 * known))
 
     def _scene(self, region: Region, task: Task, label: int, opinion: tuple[Box, np.ndarray] | None) -> Scene:
         return Scene(region, self._values(region), task, self._learners, label, opinion, self._settings)
