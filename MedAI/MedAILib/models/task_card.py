@@ -1,4 +1,4 @@
-"""Cards of the networks that register or sharpen: a JSON file beside the weights. Importable without torch."""
+"""Cards of the networks that register, sharpen or answer prompts: a JSON file beside the weights. Importable without torch."""
 
 from __future__ import annotations
 
@@ -45,6 +45,24 @@ class TaskCard:
     @property
     def folder(self) -> Path:
         return self.path.parent
+
+
+def card_values(path: Path, advice: str) -> Any:
+    """A card's parsed JSON.
+
+    Args:
+        path: of the file.
+        advice: what to do where there is none.
+
+    Raises:
+        ModelError: it is missing, or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}). {advice}") from error
+    except ValueError as error:
+        raise wrong_field(path, error) from error
 
 
 def card_facts(path: Path, data: Any) -> dict[str, Any]:

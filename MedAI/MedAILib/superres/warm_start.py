@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
-from ..models.task_card import TaskCard, card_facts, write_card, wrong_field
+from ..models.task_card import TaskCard, card_facts, card_values, write_card
 from ..models.weights import build_network
 from ..networks.thick_slice import ThickSliceNetwork
 
@@ -27,13 +26,7 @@ def read_superres_card(folder: str | Path) -> SuperresCard:
         ModelError: no card, not JSON, made for a newer MedAI, or a field is missing or wrong.
     """
     path = Path(folder) / CARD_NAME
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error}). Get the network again.") from error
-    except ValueError as error:
-        raise wrong_field(path, error) from error
-    return SuperresCard(**card_facts(path, data))
+    return SuperresCard(**card_facts(path, card_values(path, "Get the network again.")))
 
 
 def write_network(network: ThickSliceNetwork, folder: Path, card: Mapping[str, Any]) -> Path:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ModelError
-from ...models.task_card import TaskCard, card_facts, write_card, wrong_field
+from ...models.task_card import TaskCard, card_facts, card_values, write_card
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,15 +27,7 @@ def read_clicks_card(folder: str | Path) -> ClicksCard:
         ModelError: no card, not JSON, made for a newer MedAI, or a field is missing or wrong.
     """
     path = Path(folder) / CARD_NAME
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(
-            f"{path}: cannot be read ({error.strerror or error}). Choose a folder with a network that answers clicks."
-        ) from error
-    except ValueError as error:
-        raise wrong_field(path, error) from error
-    return ClicksCard(**card_facts(path, data))
+    return ClicksCard(**card_facts(path, card_values(path, "Choose a folder with a network that answers clicks.")))
 
 
 def write_network(network: nn.Module, folder: Path, card: Mapping[str, Any]) -> Path:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ModelError, WriteError
-from ...models.task_card import FEWEST_STEPS, SCHEMA_VERSION, WEIGHTS, TaskCard, card_facts, wrong_field
+from ...errors import WriteError
+from ...models.task_card import FEWEST_STEPS, SCHEMA_VERSION, WEIGHTS, TaskCard, card_facts, card_values, wrong_field
 from ...models.weights import write_weights
 
 if TYPE_CHECKING:
@@ -43,14 +43,7 @@ def read_slice_card(folder: str | Path) -> SliceCard:
         ModelError: no card, not JSON, made for a newer MedAI, or a field is missing or wrong.
     """
     path = Path(folder) / CARD_NAME
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(
-            f"{path}: cannot be read ({error.strerror or error}). Choose the folder of a network that answers slices."
-        ) from error
-    except ValueError as error:
-        raise wrong_field(path, error) from error
+    data = card_values(path, "Choose the folder of a network that answers slices.")
     try:
         training = {"steps": FEWEST_STEPS, **data.get("training", {})}
         window, side = data.get("window"), int(data.get("side", SIDE))
