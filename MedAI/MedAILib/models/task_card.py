@@ -1,4 +1,4 @@
-"""Cards of the networks that register, sharpen or answer prompts: a JSON file beside the weights. Importable without torch."""
+"""Cards of the networks that register, sharpen or answer prompts: a JSON file beside the weights. No torch needed."""
 
 from __future__ import annotations
 
