@@ -19,6 +19,10 @@ from .walker import walk
 
 _FIXED = 500
 """Marked cells that the learner sees at most."""
+_DEEP = 0.6
+"""Of the depth of a mask: what lies deeper is taken to belong to it."""
+_BESIDE = 0.5
+"""In units of a prompt's length: what is nearer may be wrong, however deep it lies."""
 
 
 class Scene:
@@ -81,13 +85,16 @@ class Scene:
                 0.5 * thought.clamp_min(-settings.silent) + self._learned(features, first, everywhere, check), check
             )
         else:
-            near = self._contested(near, away, check)
+            near = self._contested(near, away, now, check)
             doubt = torch.sigmoid(-near)
             sign = 1.0 if task.positive else -1.0
             known = torch.where(self._fixed, self._truth, now)
             old = settings.kept * (2.0 * now - 1.0) * (away / settings.reach).clamp_max(1.0)
             thought = sign * near.clamp_min(0.0) + old + self._prior_evidence()
             x = self._walked(thought + self._learned(features, known, doubt, check), check)
+            if len(task.newest) <= settings.points and _upsets(x, now, task.positive):
+                # However alike all looks, a click is about what is nearer to it than to what is known.
+                x = torch.where(near > 0.0, x, now)
         return self._region.fine(x).cpu().numpy() > 0.5
 
     def _walked(self, evidence: torch.Tensor, check: Callable[[], None]) -> torch.Tensor:
@@ -112,10 +119,17 @@ class Scene:
         cost = 1.0 + self._settings.strange * gray.strangeness
         return geodesic(cost, start, self._region.spacing, 2, check) / self._task.length
 
-    def _contested(self, near: torch.Tensor, away: torch.Tensor, check: Callable[[], None]) -> torch.Tensor:
-        """What the newest prompt says where marks of the other sign are not nearer."""
+    def _contested(
+        self, near: torch.Tensor, away: torch.Tensor, now: torch.Tensor, check: Callable[[], None]
+    ) -> torch.Tensor:
+        """What the newest prompt says where marks of the other sign are not nearer.
+
+        What lies deep in a mask that nobody has marked, as an automatic one, defends it, and so against single clicks.
+        """
         task, settings = self._task, self._settings
         rivals = self._region.local(task.outside if task.positive else task.inside)
+        if not task.positive and (len(task.inside) == 0 or len(task.newest) <= settings.points):
+            rivals = np.concatenate([rivals, self._deep(now, away)])
         if settings.rivals == 0.0 or len(rivals) == 0:
             return near
         rivals = rivals + self._region.start
@@ -123,6 +137,15 @@ class Scene:
             self._marked(rivals, FAR, 0.0), self._gray(rivals, settings.smooth), check
         )
         return settings.steep * (theirs.clamp_max(settings.reach) - away)
+
+    def _deep(self, now: torch.Tensor, away: torch.Tensor) -> np.ndarray:
+        """Voxels (n, 3) of the region's box that lie deep in the object and not beside the newest prompt."""
+        from scipy.ndimage import distance_transform_edt
+
+        depth = distance_transform_edt(np.pad((now > 0.5).cpu().numpy(), 1), sampling=self._region.spacing)
+        depth = np.where(away.cpu().numpy() > _BESIDE, depth[1:-1, 1:-1, 1:-1], 0.0)
+        cells = np.argwhere(depth > _DEEP * max(depth.max(), 1e-6))
+        return np.minimum(cells * self._region.stride, np.array(self._region.size) - 1)
 
     def _learned(
         self, features: torch.Tensor, inside: torch.Tensor, weight: torch.Tensor, check: Callable[[], None]
@@ -187,6 +210,13 @@ class Scene:
         ours, _ = zip(*(_shared(a, b) for a, b in zip(self._region.box, self._task.frame, strict=True)), strict=True)
         beyond[ours] = 0.0
         self._fixed |= self._region.coarse(beyond) > 0.5
+
+
+def _upsets(found: torch.Tensor, now: torch.Tensor, positive: bool) -> bool:
+    """Whether an object would gain or lose more than a third."""
+    before = now > 0.5
+    change = (found > 0.5) & ~before if positive else before & (found <= 0.5)
+    return 3 * int(change.sum()) > int(before.sum())
 
 
 def _shared(ours: slice, theirs: slice) -> tuple[slice, slice]:
