@@ -123,8 +123,8 @@ def interact(
             written to (None for a new one).
         prompts: that led to the labels, see :func:`MedAILib.interactive.prompt_file.read_prompts`. For volume nodes
             they are in the segmentation.
-        engine: "online" learns from what is drawn, "network" is a trained one, "auto" learns and asks the network for
-            its opinion.
+        engine: "online" learns from what is drawn, "network" is a trained one, "auto" learns, and after a point asks
+            the network for its opinion.
         model: folder of a trained network of your own.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         of_nodes: for volume nodes only, further arguments of :func:`MedAISlicer.console.interact`.

@@ -71,6 +71,17 @@ def test_a_stroke_finds_the_ball_and_can_be_taken_back(scan, ball):
     assert not session.mask().any() and session.undo() is None
 
 
+def test_the_network_is_asked_after_a_click_only(scan):
+    session = MedAILib.interact(scan, device="cpu")
+    session.add(stroke())
+    assert session.answer.engine == "online"
+    session.add_point(ras(15, 20, 36))
+    assert session.answer.engine == "online with network"
+    online = MedAILib.interact(scan, engine="online", device="cpu")
+    online.add_point(ras(15, 20, 25))
+    assert online.answer.engine == "online"
+
+
 @needs_posix
 def test_a_worker_that_was_killed_is_told_everything_again(scan, ball):
     session = MedAILib.interact(scan, device="cpu")

@@ -32,7 +32,7 @@ class Engine:
 
     Attributes:
         name: "online" learns from what is drawn, on any image; "network" is a trained one; "auto" learns from what is
-            drawn and asks the network for its opinion.
+            drawn, and after a point asks the network for its opinion.
         model: folder of a network to use; None for the one that MedAI brings.
     """
 

@@ -61,7 +61,6 @@ class Volume:
         network = self._network(engine.model)
         if not isinstance(network, NetworkSegmenter):
             return network, "network"
-        # Better than either alone in most rows of Testing/Benchmarks/interactive.md.
         return OnlineSegmenter(self.image, self.device, network), "online with network"
 
     def _network(self, model: str | None) -> Segmenter:
@@ -82,7 +81,7 @@ def run(parameters: dict[str, Any], arrays: Arrays, context: Any) -> tuple[dict[
     """
 
     def answer(volume: Volume, question: Question, check: Callable[[], None]) -> tuple[Answer, str]:
-        segmenter, name = volume.segmenter(question.engine)
+        segmenter, name = volume.segmenter(_for(question))
         found = answer_prompts(segmenter, volume.image, question.prompts, question.label, question.current, check)
         return found, name
 
@@ -98,6 +97,16 @@ def run_refine(parameters: dict[str, Any], arrays: Arrays, context: Any) -> tupl
         return Answer(found.box, found.inside, (_change(found.before_ml, found.after_ml),)), "edges"
 
     return _run(parameters, arrays, context, REFINING, answer)
+
+
+def _for(question: Question) -> Engine:
+    """Who answers: of those that are automatic, the better one by Testing/Benchmarks/interactive.md.
+
+    A stroke tells the size of the object by its length; after a click the network's opinion helps.
+    """
+    engine = question.engine
+    stroke = bool(question.prompts) and question.prompts[-1].kind != "point"
+    return Engine("online") if stroke and engine == Engine("auto") else engine
 
 
 def _change(before: float, after: float) -> str:
