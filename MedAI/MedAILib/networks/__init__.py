@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from torch import nn
 
 from ..errors import ModelError
-from .dlest import DLEST
-from .hifidiff import HiFiDiff
-from .lapirn import LapIRN
-from .mammo_sam import MammoSam
-from .pe_med import PEMed
-from .promptable import PromptableUNet
-from .sam import Sam
-from .sppnet import SPPNet
-from .thick_slice import ThickSliceNetwork
-from .tm_dca import TMDCA
-from .unet import ResidualUNet
-from .unoranic import Unoranic
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "dlest": DLEST,
-    "hifidiff": HiFiDiff,
-    "lapirn": LapIRN,
-    "mammo_sam": MammoSam,
-    "pe_med": PEMed,
-    "promptable_unet": PromptableUNet,
-    "residual_unet": ResidualUNet,
-    "sam": Sam,
-    "sppnet": SPPNet,
-    "thick_slice": ThickSliceNetwork,
-    "tm_dca": TMDCA,
-    "unoranic": Unoranic,
+NETWORKS = {
+    "dlest": "dlest:DLEST",
+    "hifidiff": "hifidiff:HiFiDiff",
+    "lapirn": "lapirn:LapIRN",
+    "mammo_sam": "mammo_sam:MammoSam",
+    "pe_med": "pe_med:PEMed",
+    "promptable_unet": "promptable:PromptableUNet",
+    "residual_unet": "unet:ResidualUNet",
+    "sam": "sam:Sam",
+    "sppnet": "sppnet:SPPNet",
+    "thick_slice": "thick_slice:ThickSliceNetwork",
+    "tm_dca": "tm_dca:TMDCA",
+    "unoranic": "unoranic:Unoranic",
 }
+"""Name to module of this package and class there; only the one that is asked for is imported."""
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -49,7 +39,9 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """
     if name not in NETWORKS:
         raise ModelError(f'There is no network "{name}"; known: {", ".join(sorted(NETWORKS))}. Update MedAI.')
+    module, kind = NETWORKS[name].split(":")
     try:
-        return NETWORKS[name](**arguments)
+        network: nn.Module = getattr(import_module(f".{module}", __name__), kind)(**arguments)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f'The arguments of network "{name}" do not fit: {error}.') from error
+    return network

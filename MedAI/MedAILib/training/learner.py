@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import UsageError
-from ..networks import ResidualUNet
+from ..networks.unet import ResidualUNet
 from ..networks.unet import ConvNorm
 
 

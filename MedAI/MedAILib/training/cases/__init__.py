@@ -1,0 +1,1 @@
+"""Training of a segmentation network on labeled scans of the user's own."""
