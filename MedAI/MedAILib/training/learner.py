@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import UsageError
-from ..networks.unet import ResidualUNet
-from ..networks.unet import ConvNorm
+from ..networks.unet import ConvNorm, ResidualUNet
 
 
 class Learner(nn.Module):

@@ -17,8 +17,7 @@ class Batch:
         image: (n, channels, k, j, i) float32, prepared as the model's card says.
         target: (n, k, j, i) uint8, class of each voxel, 0 the background.
         cases: for each patch, the number of the training case that it was cut from.
-        shapes: for each patch, the whole case's (k, j, i) on the network's grid; a patch that is as large as that is the
-            case itself, padded at the ends with the background's intensity 0.
+        shapes: for each patch, the whole case's (k, j, i) on the network's grid.
         fraction: done share of the training budget, 0 to 1.
         seed: of this step; what an objective draws, it draws from a generator with this seed.
     """
