@@ -1,4 +1,4 @@
-"""All 3D networks on the same labeled scans: ``python Testing/Benchmarks/networks.py --output Testing/Benchmarks/networks.md``.
+"""All 3D networks on the same labeled scans: ``python Testing/Benchmarks/networks.py``.
 
 Each is trained by its shipped recipe with ``medai train`` on the same cases, with the same patches and the same number
 of steps, then run by ``medai``'s engine on the cases for testing. Runs are kept in a folder and not repeated, so that
@@ -148,8 +148,8 @@ def report(options: argparse.Namespace, found: dict[str, dict[str, Any]]) -> Ite
         split.copy_to(data)
     yield f"Hippocampus MR: {len(split.train)} cases to train on, {len(split.test)} for testing; {options.steps} steps"
     yield f"of {BATCH} patches of {PATCH[0]} x {PATCH[1]} x {PATCH[2]} voxels; one thread of {processor()}."
-    yield "HD95 in mm, surface Dice at 1 mm; Dice ± standard deviation over cases and seeds, its mean ± that of the seeds'"
-    yield "means (number of seeds); CPU seconds of the whole training, and of one case from the image to its labels."
+    yield "Dice ± standard deviation over cases and seeds, its mean ± that of the seeds' means (number of seeds); HD95 in mm,"
+    yield "surface Dice at 1 mm; CPU seconds of the whole training, and of one case from the image to its labels."
     yield ""
     names = [f"Dice {name}" for name in split.classes.values()]
     head = ["network", "M parameters", "kMAC a voxel", "training CPU s", "case CPU s", "peak MB", *names]
