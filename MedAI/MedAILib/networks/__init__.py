@@ -19,10 +19,13 @@ NETWORKS = {
     "promptable_unet": "promptable:PromptableUNet",
     "residual_unet": "unet:ResidualUNet",
     "sam": "sam:Sam",
+    "slicewise": "slicewise:SliceWise",
     "sppnet": "sppnet:SPPNet",
     "thick_slice": "thick_slice:ThickSliceNetwork",
     "tm_dca": "tm_dca:TMDCA",
+    "unet2d": "unet2d:UNet2D",
     "unoranic": "unoranic:Unoranic",
+    "vnet": "vnet:VNet",
 }
 """Name to module of this package and class there; only the one that is asked for is imported."""
 

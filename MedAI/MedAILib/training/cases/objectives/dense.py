@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ...losses import DiceCrossEntropy
+from ...losses import DiceCrossEntropy, SquaredDice
 from ..batch import Batch
 
 
@@ -19,17 +19,19 @@ class Dense:
         weights: of the outputs, in their order; an output that is coarser than the target is compared with the target
             at the nearest voxels. Outputs beyond the weights do not count.
         balance: of the cross-entropy at the start, see :class:`DiceCrossEntropy`; falls linearly to 0.
+        squared: :class:`SquaredDice` alone instead (Milletari et al. 2016).
     """
 
-    def __init__(self, weights: Sequence[float] = (1.0,), balance: float = 0.0) -> None:
+    def __init__(self, weights: Sequence[float] = (1.0,), balance: float = 0.0, squared: bool = False) -> None:
         if not weights or min(weights) < 0 or not sum(weights) > 0:
             raise ValueError("weights must be 0 or more, and one of them above 0")
         self.weights, self.balance = tuple(weights), balance
-        self.loss = DiceCrossEntropy()
+        self.loss: nn.Module = SquaredDice() if squared else DiceCrossEntropy()
 
     def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """See :class:`Objective`."""
-        self.loss.balance = self.balance * (1.0 - batch.fraction)
+        if isinstance(self.loss, DiceCrossEntropy):
+            self.loss.balance = self.balance * (1.0 - batch.fraction)
         outputs = model(batch.image)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         losses = [
