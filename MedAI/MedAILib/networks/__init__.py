@@ -15,6 +15,8 @@ NETWORKS = {
     "hifidiff": "hifidiff:HiFiDiff",
     "lapirn": "lapirn:LapIRN",
     "mammo_sam": "mammo_sam:MammoSam",
+    "pdv_net": "pdv_net:PDVNet",
+    "nisf": "nisf:NISF",
     "pe_med": "pe_med:PEMed",
     "promptable_unet": "promptable:PromptableUNet",
     "residual_unet": "unet:ResidualUNet",

@@ -99,7 +99,7 @@ class DiceCrossEntropy(nn.Module):
 class SquaredDice(nn.Module):
     """Mean over the present classes but the background of 1 - Dice with squares in the denominator.
 
-    ``D = 2 sum(p g) / (sum(p^2) + sum(g^2))`` (Milletari et al. 2016, V-Net, section 3), of the softmax's probabilities.
+    ``D = 2 sum(p g) / (sum(p^2) + sum(g^2))`` (Milletari et al. 2016, section 3), of the softmax's probabilities.
     Deviations: the paper has one organ, here several classes count alike; classes without a voxel in the target do not
     count, as their D is 0 whatever is predicted; the sums go over the whole batch.
     """
