@@ -13,6 +13,9 @@ import numpy as np
 
 from .errors import GeometryError
 
+_EQUAL_SPACING = 1.05
+"""Spacings up to this ratio count as equal."""
+
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 
@@ -45,6 +48,20 @@ def closest_axes(affine: np.ndarray) -> tuple[tuple[int, int, int], tuple[int, i
     best = max(permutations(range(3)), key=lambda order: sum(abs(directions[a, v]) for v, a in enumerate(order)))
     signs = [1 if directions[axis, voxel] >= 0 else -1 for voxel, axis in enumerate(best)]
     return (best[0], best[1], best[2]), (signs[0], signs[1], signs[2])
+
+
+def thickest_axes(shape: Shape, affine: np.ndarray) -> np.ndarray:
+    """Which axes (k, j, i) an image may be said to be a stack of slices along: those of one voxel only, else those of
+    the largest spacing, give or take 5 %. Three bools, one at least True."""
+    spacing = np.array(spacing_of(affine))
+    single = np.array(shape) == 1
+    return single if single.any() else spacing * _EQUAL_SPACING > spacing.max()
+
+
+def axial_first(axes: np.ndarray, affine: np.ndarray) -> int:
+    """Of some axes (three bools, k, j, i) the one that goes from the feet to the head, or else the first."""
+    axial = 2 - closest_axes(affine)[0].index(2)
+    return axial if axes[axial] else int(np.argmax(axes))
 
 
 def with_spacing(spacing: Spacing) -> np.ndarray:

@@ -14,10 +14,12 @@ from types import EllipsisType
 import numpy as np
 
 from .errors import GeometryError
-from .geometry import Shape, Spacing, centre_shift, closest_axes
+from .geometry import Shape, Spacing, axial_first, centre_shift, closest_axes, thickest_axes
 from .image import Image
 from .resampling import interpolate, is_axis_aligned, separable
 
+SLICES = "slices"
+"""Orientation of a network that looks at slices one by one, see :func:`network_axes`."""
 _LETTERS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 
 
@@ -36,6 +38,28 @@ def reorient(image: Image, codes: str = "RAS") -> Image:
     sources = [order.index(axis) for axis, _ in wanted]
     flips = [signs[source] != sign for source, (_, sign) in zip(sources, wanted, strict=True)]
     return _permuted(image, sources, flips)
+
+
+def network_axes(image: Image, orientation: str) -> Image:
+    """The image with its voxel axes in the order that a network wants.
+
+    Args:
+        image: any orientation.
+        orientation: axis codes, e.g. ``"RAS"``; or ``"slices"``: k goes through the image's own slices, that is along
+            its thickest voxels or its only slice (axial where all sides are alike), whichever way they lie in the
+            body, and i and j are what is left of R, A and S, in this order.
+    """
+    if orientation != SLICES:
+        return reorient(image, orientation)
+    through = 2 - axial_first(thickest_axes(image.shape, image.affine), image.affine)
+    letter = "RAS"[closest_axes(image.affine)[0][through]]
+    return reorient(image, "RAS".replace(letter, "") + letter)
+
+
+def network_spacing(turned: Image, orientation: str, spacing: Spacing) -> Spacing:
+    """The spacing (k, j, i) at which a network sees an image from :func:`network_axes`: the network's, but slices stay
+    where they are."""
+    return (turned.spacing[0], *spacing[1:]) if orientation == SLICES else spacing
 
 
 def _permuted(image: Image, sources: list[int], flips: list[bool]) -> Image:

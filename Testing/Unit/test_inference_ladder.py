@@ -66,7 +66,7 @@ def test_other_errors_of_a_network_are_not_taken_for_lack_of_memory():
 def test_a_plan_gives_way_step_by_step_from_the_accelerator_down_to_a_small_patch_on_the_cpu():
     full = (64, 64, 64)
     plan, steps = Plan(CUDA, full, "float32", batch=4), []
-    while (after := step_down(plan, full, 16)) is not None:
+    while (after := step_down(plan, full, (16, 16, 16))) is not None:
         steps.append(after)
         assert explain(plan, after)
         plan = after
@@ -92,7 +92,7 @@ def test_a_failing_accelerator_hands_over_to_the_cpu_with_its_reason(monkeypatch
     monkeypatch.setattr(engine, "_attempt", broken)
     network = Hungry(99, MemoryError())
     request = engine._Request(
-        network, volume(), WindowOptions((32, 32, 32)), (40, 40, 40), engine.IDENTITY, 8, lambda fraction: None
+        network, volume(), WindowOptions((32, 32, 32)), (40, 40, 40), engine.IDENTITY, (8, 8, 8), lambda fraction: None
     )
     found = engine._descend(request, Plan(CUDA, (32, 32, 32), "float16"))
     assert found.device == "cpu"
@@ -100,16 +100,17 @@ def test_a_failing_accelerator_hands_over_to_the_cpu_with_its_reason(monkeypatch
 
 
 def test_patches_shrink_to_multiples_that_the_network_takes():
-    assert smaller((96, 96, 96), 32) == (64, 64, 64)
-    assert smaller((64, 32, 16), 16) == (32, 16, 16)
-    assert smaller((16, 16, 16), 16) is None
-    assert smaller((5, 4, 3), 1) is None
+    assert smaller((96, 96, 96), (32, 32, 32)) == (64, 64, 64)
+    assert smaller((64, 32, 16), (16, 16, 16)) == (32, 16, 16)
+    assert smaller((16, 16, 16), (16, 16, 16)) is None
+    assert smaller((5, 4, 3), (1, 1, 1)) is None
+    assert smaller((1, 128, 96), (1, 32, 32)) == (1, 64, 64)
 
 
 def test_the_divisor_is_what_the_network_says_or_what_its_patch_suggests():
-    assert divisor(Hungry(1, MemoryError()), (20, 20, 20)) == 8
-    assert divisor(nn.Conv3d(1, 1, 1), (96, 160, 128)) == 32
-    assert divisor(nn.Conv3d(1, 1, 1), (20, 40, 24)) == 4
+    assert divisor(Hungry(1, MemoryError()), (20, 20, 20)) == (8, 8, 8)
+    assert divisor(nn.Conv3d(1, 1, 1), (96, 160, 128)) == (32, 32, 32)
+    assert divisor(nn.Conv3d(1, 1, 1), (20, 40, 24)) == (4, 4, 4)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,13 @@ def planned(monkeypatch, device: torch.device, free: int, host: int, shape=(256,
     monkeypatch.setattr(ladder, "free_bytes", lambda place: free if place.type == "cuda" else host)
     monkeypatch.setattr(ladder, "free_host_bytes", lambda: host)
     split = Split(lambda patch: patch, 16, 25, bytes_per_voxel=128)
-    return fit(Plan(device, (128, 128, 128), "float32", batch=batch), WindowOptions((128, 128, 128)), shape, split, 16)
+    return fit(
+        Plan(device, (128, 128, 128), "float32", batch=batch),
+        WindowOptions((128, 128, 128)),
+        shape,
+        split,
+        (16, 16, 16),
+    )
 
 
 def test_much_free_memory_is_used_for_several_windows_at_once(monkeypatch):
@@ -138,7 +145,7 @@ def test_much_free_memory_is_used_for_several_windows_at_once(monkeypatch):
 
 
 def test_one_window_at_a_time_stays_so_however_much_memory_seems_free(monkeypatch):
-    less = step_down(Plan(CUDA, (128, 128, 128), "float32", batch=8), (128, 128, 128), 16)
+    less = step_down(Plan(CUDA, (128, 128, 128), "float32", batch=8), (128, 128, 128), (16, 16, 16))
     assert less.batch == 1
     assert planned(monkeypatch, CUDA, 80 << 30, 64 << 30, batch=less.batch).batch == 1
 

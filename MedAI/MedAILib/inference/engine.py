@@ -43,7 +43,7 @@ class _Request:
     options: WindowOptions
     output_shape: Shape
     output_map: OutputMap
-    multiple: int
+    multiple: Shape
     progress: Callable[[float], None]
 
     @property
@@ -89,7 +89,7 @@ def predict_labels(
     if volume.ndim != 4 or 0 in volume.shape:
         raise UsageError(f"The volume has shape {volume.shape}; it must be (channels, k, j, i) without empty axes.")
     multiple = divisor(network, options.patch)
-    if any(size % multiple for size in options.patch):
+    if any(size % unit for size, unit in zip(options.patch, multiple, strict=True)):
         raise UsageError(f"patch is {options.patch}; the network needs sizes divisible by {multiple}.")
     shape: Shape = (volume.shape[1], volume.shape[2], volume.shape[3])
     output_map = output_map or IDENTITY
@@ -190,12 +190,12 @@ def _run(parts: Split, slab: Slab, plan: Plan, waiting: list[tuple[tuple[int, in
     waiting.clear()
 
 
-def _split(network: nn.Module, channels: int, plan: Plan, multiple: int) -> Split:
+def _split(network: nn.Module, channels: int, plan: Plan, multiple: Shape) -> Split:
     """Look at the network with the smallest patch that it takes."""
     tried: list[Shape] = []
     reason: Exception | None = None
-    for size in (multiple, 2 * multiple, max(plan.patch)):
-        k, j, i = (min(length, max(size, 8)) for length in plan.patch)
+    for factor in (1, 2, max(plan.patch)):
+        k, j, i = (min(length, max(factor * unit, 8)) for length, unit in zip(plan.patch, multiple, strict=True))
         if (k, j, i) in tried:
             continue
         tried.append((k, j, i))

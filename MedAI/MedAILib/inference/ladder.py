@@ -58,23 +58,28 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, kinds) or (isinstance(error, RuntimeError) and any(word in text for word in words))
 
 
-def divisor(network: torch.nn.Module, patch: Shape) -> int:
-    """What a patch size must be divisible by: what the network says, else the power of two up to 32 that the given
-    patch is divisible by."""
+def divisor(network: torch.nn.Module, patch: Shape) -> Shape:
+    """What the sides of a patch must be divisible by, (k, j, i): what the network says, in one number or three, else
+    the power of two up to 32 that the given patch is divisible by."""
     declared = getattr(network, "multiple", None)
     if isinstance(declared, int) and declared > 0:
-        return declared
-    return max(power for power in (1, 2, 4, 8, 16, 32) if all(size % power == 0 for size in patch))
+        return declared, declared, declared
+    if isinstance(declared, (tuple, list)) and len(declared) == 3:
+        return declared[0], declared[1], declared[2]
+    power = max(power for power in (1, 2, 4, 8, 16, 32) if all(size % power == 0 for size in patch))
+    return power, power, power
 
 
-def smaller(patch: Shape, multiple: int) -> Shape | None:
+def smaller(patch: Shape, multiple: Shape) -> Shape | None:
     """Half the patch along each axis, or None when it cannot shrink."""
-    least = ceil(SMALLEST / multiple) * multiple
-    k, j, i = (min(size, max(least, ceil(size / 2 / multiple) * multiple)) for size in patch)
+    k, j, i = (
+        min(size, max(ceil(SMALLEST / unit) * unit, ceil(size / 2 / unit) * unit))
+        for size, unit in zip(patch, multiple, strict=True)
+    )
     return (k, j, i) if (k, j, i) != patch else None
 
 
-def fit(plan: Plan, options: WindowOptions, shape: Shape, split: Split, multiple: int) -> Plan:
+def fit(plan: Plan, options: WindowOptions, shape: Shape, split: Split, multiple: Shape) -> Plan:
     """Shrink a plan to the free memory, and on an accelerator its batch to what is free and of use."""
     while True:
         windows = WindowGrid.lay(shape, options, plan.patch)
@@ -100,13 +105,13 @@ def fit(plan: Plan, options: WindowOptions, shape: Shape, split: Split, multiple
         plan = replace(plan, patch=less)
 
 
-def step_down(plan: Plan, full: Shape, multiple: int) -> Plan | None:
+def step_down(plan: Plan, full: Shape, multiple: Shape) -> Plan | None:
     """The next plan after one that ran out of memory, or None when nothing is left to give up.
 
     Args:
         plan: what did not fit.
         full: the patch that the caller asked for; the CPU starts with it again.
-        multiple: divisor of patch sizes.
+        multiple: divisors of the patch's sides.
     """
     if plan.batch > 1:
         return replace(plan, batch=1)

@@ -41,7 +41,7 @@ class ModelCard:
         name, title, version, task, anatomy, license: as in the file.
         modality: DICOM modality codes it was made for.
         input_channels: channels of the network's input.
-        spacing, orientation: the network's grid, (k, j, i) mm and axis codes.
+        spacing, orientation: the network's grid, (k, j, i) mm, and what :func:`MedAILib.spatial.network_axes` needs.
         intensity: what :func:`MedAILib.pipeline.intensity.prepare` needs.
         network: its name in ``MedAILib.networks`` and its arguments.
         classes: the network's outputs 1, 2, ... in order (output 0 is background).

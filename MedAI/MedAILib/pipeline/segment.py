@@ -13,7 +13,7 @@ from ..inference.engine import EngineResult, WindowOptions, predict_labels
 from ..inference.output import OutputMap
 from ..models import ModelCard
 from ..region import box_shape, box_start, foreground_box
-from ..spatial import crop, reorient, rescale, restore_labels
+from ..spatial import SLICES, crop, network_axes, network_spacing, rescale, restore_labels
 from ..statistics import LabelStatistics, label_statistics
 from ..summary import Segmentation, Summary, tested_on
 from .cleaning import keep_largest, remove_crumbs
@@ -41,9 +41,10 @@ def segment(
 ) -> Segmentation:
     """Segment one scalar volume.
 
-    The volume is turned to the closest RAS axes (an oblique one stays oblique: the network's grid follows the
-    image's own axes), cropped to what stands out from the background, brought to the model's spacing, and segmented;
-    the engine interpolates its scores straight onto the image's voxels, so no label is ever resampled.
+    The volume is turned to the closest RAS axes, or its slices to the front for a network that sees slices (an oblique
+    one stays oblique: the network's grid follows the image's own axes), cropped to what stands out from the background,
+    brought to the model's spacing, and segmented; the engine interpolates its scores straight onto the image's voxels,
+    so no label is ever resampled.
 
     Args:
         image: (k, j, i), any orientation and spacing.
@@ -62,17 +63,17 @@ def segment(
     if card.input_channels != 1:
         raise UsageError(f"The model {card.name} needs {card.input_channels} volumes at once, one was given.")
     stages.begin("Checking the volume")
-    checked, notes = check_scalar_volume(image)
+    checked, notes = check_scalar_volume(image, slice_allowed=card.orientation == SLICES)
     for code, message in notes:
         stages.warn(code, message)
     if not request.force:
         check_modality(checked, card, request.modality)
 
     stages.begin("Preparing the volume")
-    upright = reorient(checked, card.orientation)
+    upright = network_axes(checked, card.orientation)
     box = foreground_box(upright.array, upright.spacing)
     region = crop(upright, box_start(box), box_shape(box))
-    coarse = rescale(region, card.spacing)
+    coarse = rescale(region, network_spacing(region, card.orientation, card.spacing))
     volume = prepare(coarse.array, card.intensity)
 
     stages.begin("Finding structures")

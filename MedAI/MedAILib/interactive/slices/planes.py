@@ -6,17 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...geometry import closest_axes
+from ...geometry import axial_first, thickest_axes
 from ...image import Image
 from ..marks import Box, Marks
 from ..segmenter import NOTHING
 
 Rectangle = tuple[slice, slice]
-
-_EQUAL = 1.05
-"""Spacings up to this ratio count as equal."""
-_HEAD = 2
-"""RAS axis from the feet to the head."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +65,11 @@ def plane_axis(image: Image, newest: np.ndarray) -> int:
         image: the volume.
         newest: (n, 3) voxels of the newest prompt.
     """
-    spacing = np.array(image.spacing)
-    thick = np.array(image.shape) == 1
-    if not thick.any():
-        thick = spacing * _EQUAL > spacing.max()
+    thick = thickest_axes(image.shape, image.affine)
     if len(newest) and thick.sum() > 1:
         flat = thick & (np.ptp(newest, 0) == 0)
         thick = flat if flat.any() else thick
-    axial = 2 - closest_axes(image.affine)[0].index(_HEAD)
-    return axial if thick[axial] else int(thick.argmax())
+    return axial_first(thick, image.affine)
 
 
 def numbers(marks: Marks, axis: int, current: np.ndarray, framed: bool) -> list[int]:
