@@ -13,6 +13,7 @@ from ....errors import UsageError
 from ..batch import Batch
 
 OBJECTIVES = {
+    "autodecoder": "autodecoder:AutoDecoder",
     "dense": "dense:Dense",
 }
 """Name to module of this package and class there."""
