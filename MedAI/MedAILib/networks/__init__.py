@@ -11,14 +11,21 @@ from torch import nn
 from ..errors import ModelError
 
 NETWORKS = {
+    "averaged": "averaged:Averaged",
     "dlest": "dlest:DLEST",
     "hifidiff": "hifidiff:HiFiDiff",
     "lapirn": "lapirn:LapIRN",
     "mammo_sam": "mammo_sam:MammoSam",
-    "pdv_net": "pdv_net:PDVNet",
+    "monai_basic_unet": "monai.basic_unet:MonaiBasicUNet",
+    "monai_segresnet": "monai.segresnet:MonaiSegResNet",
+    "monai_unet": "monai.unet:MonaiUNet",
     "nisf": "nisf:NISF",
+    "nnunet": "nnunet:NNUNet",
+    "pdv_net": "pdv_net:PDVNet",
     "pe_med": "pe_med:PEMed",
     "promptable_unet": "promptable:PromptableUNet",
+    "res_unet_h": "res_unet:ResUNetH",
+    "res_unet_r": "res_unet:ResUNetR",
     "residual_unet": "unet:ResidualUNet",
     "sam": "sam:Sam",
     "slicewise": "slicewise:SliceWise",
