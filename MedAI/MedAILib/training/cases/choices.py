@@ -11,8 +11,8 @@ from typing import Any
 from ...errors import ReadError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-FIGURES = "figures.json"
-"""Beside the recipes: what the benchmark of networks measured, recipe name to figures."""
+FIGURES = Path(__file__).parents[1] / "figures.json"
+"""What the benchmark of networks measured; see ``Testing/Benchmarks/networks.py``."""
 TASK = "cases"
 
 
@@ -25,12 +25,14 @@ class Choice:
         title: of its network, for people.
         description: one or two sentences.
         figures: its row of the benchmark's table; empty where it was not measured.
+        data: what it was measured on.
     """
 
     name: str
     title: str
     description: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
+    data: str = ""
 
     @property
     def dice(self) -> float | None:
@@ -39,20 +41,25 @@ class Choice:
         return sum(values) / len(values) if values else None
 
 
-def choices(folder: Path = RECIPES) -> list[Choice]:
-    """The recipes of a folder that train on labeled cases: the best measured first, then the others by name.
+def choices(recipes: Path = RECIPES, figures: Path = FIGURES) -> list[Choice]:
+    """The recipes that train on labeled cases: the best measured first, then the others by name.
+
+    Args:
+        recipes: folder.
+        figures: file of the benchmark; it need not be there.
 
     Raises:
         ReadError: a file is not JSON.
     """
-    figures = _read(folder / FIGURES) if (folder / FIGURES).is_file() else {}
+    measured = _read(figures) if figures.is_file() else {}
     found = []
-    for file in sorted(folder.glob("*.json")):
-        values = _read(file) if file.name != FIGURES else {}
+    for file in sorted(recipes.glob("*.json")):
+        values = _read(file)
         if values.get("task") == TASK:
             name = file.stem
+            row = measured.get("networks", {}).get(name, {})
             title, description = values.get("title", name), values.get("description", "")
-            found.append(Choice(name, title, description, figures.get(name, {})))
+            found.append(Choice(name, title, description, row, measured.get("data", "") if row else ""))
     return sorted(found, key=lambda choice: (-(choice.dice or 0.0), choice.name))
 
 
