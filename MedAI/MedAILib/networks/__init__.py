@@ -14,6 +14,8 @@ NETWORKS = {
     "averaged": "averaged:Averaged",
     "dlest": "dlest:DLEST",
     "hifidiff": "hifidiff:HiFiDiff",
+    "implicit_unet": "implicit_unet:ImplicitUNet",
+    "implicit_unet_fast": "implicit_unet_fast:FastImplicitUNet",
     "lapirn": "lapirn:LapIRN",
     "mammo_sam": "mammo_sam:MammoSam",
     "monai_basic_unet": "monai.basic_unet:MonaiBasicUNet",

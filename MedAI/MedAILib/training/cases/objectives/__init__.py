@@ -15,6 +15,8 @@ from ..batch import Batch
 OBJECTIVES = {
     "autodecoder": "autodecoder:AutoDecoder",
     "dense": "dense:Dense",
+    "points": "points:Points",
+    "instances": "instances:Instances",
 }
 """Name to module of this package and class there."""
 
