@@ -13,6 +13,7 @@ from ..errors import ModelError
 NETWORKS = {
     "averaged": "averaged:Averaged",
     "dlest": "dlest:DLEST",
+    "fet": "fet:FET",
     "hifidiff": "hifidiff:HiFiDiff",
     "implicit_unet": "implicit_unet:ImplicitUNet",
     "implicit_unet_fast": "implicit_unet_fast:FastImplicitUNet",
@@ -28,6 +29,7 @@ NETWORKS = {
     "promptable_unet": "promptable:PromptableUNet",
     "res_unet_h": "res_unet:ResUNetH",
     "res_unet_r": "res_unet:ResUNetR",
+    "relational_unet": "relational_unet:RelationalUNet",
     "residual_unet": "unet:ResidualUNet",
     "sam": "sam:Sam",
     "slicewise": "slicewise:SliceWise",
