@@ -19,6 +19,7 @@ NETWORKS = {
     "implicit_unet_fast": "implicit_unet_fast:FastImplicitUNet",
     "lapirn": "lapirn:LapIRN",
     "mammo_sam": "mammo_sam:MammoSam",
+    "morse": "morse_network:Morse",
     "monai_basic_unet": "monai.basic_unet:MonaiBasicUNet",
     "monai_segresnet": "monai.segresnet:MonaiSegResNet",
     "monai_unet": "monai.unet:MonaiUNet",
