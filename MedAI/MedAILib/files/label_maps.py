@@ -130,10 +130,10 @@ def read_labels(path: str | PathLike[str]) -> tuple[Image, list[Label]]:
 
 def made_up_table(array: np.ndarray) -> list[Label]:
     """An entry for each value above 0 that occurs in the array."""
-    return [_made_up(value) for value in label_boxes(array) if value > 0]
+    return [made_up_label(value) for value in label_boxes(array) if value > 0]
 
 
-def _made_up(value: int, name: str = "") -> Label:
+def made_up_label(value: int, name: str = "") -> Label:
     """A label that nobody described; its color comes from its value (golden-angle hues)."""
     color = colorsys.hsv_to_rgb((value * 0.618034) % 1.0, 0.65, 0.95)
     return Label(value, name or f"Label {value}", color, TISSUE, category=TISSUE)
@@ -185,7 +185,7 @@ def _segment_layer(fields: Mapping[str, str], number: int, layers: int) -> int:
 
 def _label(fields: Mapping[str, str]) -> Label:
     value = int(fields["LabelValue"]) if fields.get("LabelValue", "").isdigit() else 1
-    label = _made_up(value, fields.get("Name", ""))
+    label = made_up_label(value, fields.get("Name", ""))
     with contextlib.suppress(ValueError):  # a file without colors keeps the made-up one
         r, g, b = (float(part) for part in fields.get("Color", "").split())
         label = replace(label, color=(r, g, b))

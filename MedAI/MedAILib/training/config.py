@@ -18,6 +18,8 @@ from .deform import DeformSettings
 from .generator import GeneratorSettings
 
 RECIPES = Path(__file__).parent / "recipes"
+OPTIMIZERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("cosine", "polynomial")
 _SEGMENTATION_ONLY = ("patches", "balance")  # settings of the training
 T = TypeVar("T")
 
@@ -47,8 +49,11 @@ class TrainingSettings:
         seed: of weights and samples.
         seconds: budget by the clock, or None; time between a stop and a resume does not count.
         steps: budget in steps, or None. One of both must be given; with both, the first to end ends the run.
-        learning_rate: peak; rises over ``warmup`` steps and falls to 0 as half a cosine over the budget.
-        weight_decay: of AdamW (Loshchilov & Hutter 2019), for convolution kernels only.
+        optimizer: ``"adamw"`` (Loshchilov & Hutter 2019), ``"adam"``, or ``"sgd"`` with Nesterov's momentum.
+        momentum: of ``"sgd"``.
+        learning_rate: peak; rises over ``warmup`` steps and falls to 0 over the budget.
+        schedule: how it falls: ``"cosine"``, half a one, or ``"polynomial"``, (1 - share done) to the power of 0.9.
+        weight_decay: of the optimizer, for convolution kernels only.
         clip: largest norm of the gradient.
         ema: decay of the averaged weights, which are validated and exported.
         batch: samples per step and process.
@@ -58,12 +63,16 @@ class TrainingSettings:
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         log_steps: steps between two lines of the log.
         checkpoint_seconds, validation_seconds: time between two checkpoints, two validations; both also at the end.
+        epoch_steps: steps after which both are done, instead of by the clock; None: by the clock.
     """
 
     seed: int = 1
     seconds: float | None = None
     steps: int | None = None
+    optimizer: str = "adamw"
+    momentum: float = 0.99
     learning_rate: float = 2e-3
+    schedule: str = "cosine"
     warmup: int = 200
     weight_decay: float = 1e-2
     clip: float = 1.0
@@ -75,8 +84,14 @@ class TrainingSettings:
     log_steps: int = 20
     checkpoint_seconds: float = 180.0
     validation_seconds: float = 300.0
+    epoch_steps: int | None = None
 
     def __post_init__(self) -> None:
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in known:
+                raise UsageError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
+        if self.epoch_steps is not None and self.epoch_steps < 1:
+            raise UsageError("epoch_steps must be 1 or more.")
         given = [budget for budget in (self.seconds, self.steps) if budget is not None]
         if not given or min(given) <= 0:
             raise UsageError("A training needs a budget above 0: seconds, steps or both.")
@@ -221,7 +236,7 @@ def table_from(values: Mapping[str, Any]) -> ClassTable:
 
 def task_of(values: Mapping[str, Any]) -> str:
     """What the network of a recipe is for: ``"segmentation"``, if it does not say, ``"registration"``, ``"superres"``,
-    ``"between"``, ``"slices"`` or ``"clicks"``."""
+    ``"between"``, ``"slices"``, ``"clicks"`` or ``"cases"``."""
     return str(values.get("task", "segmentation"))
 
 

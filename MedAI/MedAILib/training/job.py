@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import ReadError, UsageError
 from .between.job import train_between
+from .cases.job import train_cases
 from .clicks.job import train_clicks
 from .config import Recipe, load_recipe, load_values, recipe_from, task_of
 from .distributed import World
@@ -54,6 +55,7 @@ def train(
         "between": train_between,
         "slices": train_slices,
         "clicks": train_clicks,
+        "cases": train_cases,
     }
     other = others.get(task_of(values))
     if other is not None:

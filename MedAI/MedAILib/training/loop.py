@@ -25,17 +25,26 @@ from .precision import choose_precision
 
 
 def learning_rate(settings: TrainingSettings, step: int, fraction: float) -> float:
-    """Linear warm-up over the first steps, half a cosine to 0 over the whole budget (share done: ``fraction``)."""
+    """Linear warm-up over the first steps, and a fall to 0 over the whole budget (share done: ``fraction``)."""
     warm = min(1.0, (step + 1) / max(1, settings.warmup))
-    return settings.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * min(1.0, fraction)))
+    fraction = min(1.0, fraction)
+    if settings.schedule == "polynomial":
+        return settings.learning_rate * warm * (1.0 - fraction) ** 0.9
+    return settings.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
 def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """AdamW; decay only pulls on kernels, for a norm's scale or a bias it would only cost accuracy."""
+    """The optimizer of the settings; decay only pulls on kernels, for a norm's scale or a bias it would only cost
+    accuracy."""
     kernels = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": kernels, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0.0
+        )
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
 
 
 class Origin(Protocol):
@@ -140,7 +149,7 @@ class Loop(ABC):
         return self.world.agree(max(shares))
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Train until the budget is used up or ``stop`` says so; ends with a validation and a checkpoint."""
+        """Train until the budget is used up or ``stop`` says so; ends with a checkpoint and a validation."""
         settings = self.settings
         model = self.world.wrap(self.network)
         self.network.train()
@@ -156,14 +165,15 @@ class Loop(ABC):
             if self.clock.step % settings.log_steps == 0:
                 self._log(loss=sum(losses) / len(losses), gradient=norm, **self.details(fraction), done=fraction)
                 losses = []
-            if self.clock.seconds >= due_validation:
-                self._validate(fraction)
-                due_validation = self.clock.seconds + settings.validation_seconds
-            if self.clock.seconds >= due_checkpoint:
+            ended = bool(settings.epoch_steps) and self.clock.step % settings.epoch_steps == 0
+            if ended or (not settings.epoch_steps and self.clock.seconds >= due_checkpoint):
                 self._save()
                 due_checkpoint = self.clock.seconds + settings.checkpoint_seconds
-        self._validate(fraction)
+            if ended or (not settings.epoch_steps and self.clock.seconds >= due_validation):
+                self._validate(fraction)
+                due_validation = self.clock.seconds + settings.validation_seconds
         self._save()
+        self._validate(fraction)
 
     def step(self, model: nn.Module, fraction: float) -> tuple[float, float]:
         """One update.

@@ -22,6 +22,7 @@ class Order:
         device: name of one.
         seconds, steps: budget. With one of them given, neither of the recipe's counts.
         report: receives each line of the log.
+        seed: of weights and samples; None: the recipe's.
     """
 
     output: Path
@@ -30,6 +31,7 @@ class Order:
     seconds: float | None
     steps: int | None
     report: Callable[[dict[str, Any]], None]
+    seed: int | None = None
 
     @property
     def model(self) -> Path:
@@ -51,7 +53,9 @@ class Order:
             raise WriteError(f"{self.output}: cannot be written ({error.strerror}).") from error
 
     def budgeted(self, settings: TrainingSettings) -> TrainingSettings:
-        """A recipe's settings with the budget that counts."""
+        """A recipe's settings with the budget and the seed that count."""
+        if self.seed is not None:
+            settings = replace(settings, seed=self.seed)
         if self.seconds is None and self.steps is None:
             return settings
         return replace(settings, seconds=self.seconds, steps=self.steps)

@@ -1,0 +1,84 @@
+"""An early look: the image of a case held out, its true outlines, and those that were found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import WriteError
+from ...geometry import axis_codes
+from .measure import Scores
+from .plan import Plan
+from .prepared import PreparedCase
+
+PREVIEW = "preview.png"
+_LEAST = 240
+"""Pixels of the shorter side of each of the three pictures, at least."""
+
+
+def write_preview(folder: Path, cases: Sequence[PreparedCase], scores: Scores, plan: Plan) -> Path:
+    """Write ``preview.png``: the slice with most structures of the case that stands in the middle by its Dice; image,
+    truth, and answer side by side, anterior (or superior) up and the patient's right on the left.
+
+    Raises:
+        WriteError: the folder cannot be written.
+    """
+    import SimpleITK as sitk
+
+    case = _typical(cases, scores)
+    colors = np.array([[0.0, 0.0, 0.0], *(label.color for label in plan.table)], np.float32)
+    answer = scores.answers[case.name]
+    number = int((np.array(case.target) > 0).sum((1, 2)).argmax())
+    gray = _gray(case.image[0, number])
+    truth = np.minimum(case.target[number], len(plan.table))
+    panels = [_panel(case, gray, classes, colors) for classes in (np.zeros_like(truth), truth, answer[number])]
+    picture = np.concatenate(panels, 1)
+    path, draft = folder / PREVIEW, folder / f".{PREVIEW}"
+    try:
+        sitk.WriteImage(sitk.GetImageFromArray((picture * 255).astype(np.uint8), isVector=True), str(draft))
+        draft.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise WriteError(f"{path}: the picture cannot be written ({error}).") from error
+    return path
+
+
+def _typical(cases: Sequence[PreparedCase], scores: Scores) -> PreparedCase:
+    means = [np.nan_to_num(np.nanmean([0.0 if d != d else d for d in scores.cases[case.name]])) for case in cases]
+    return cases[int(np.argsort(means, kind="stable")[len(means) // 2])]
+
+
+def _gray(values: np.ndarray) -> np.ndarray:
+    """A slice (j, i) as 0 to 1."""
+    values = np.nan_to_num(np.array(values, np.float32))
+    low, high = np.percentile(values, (0.5, 99.5))
+    return np.clip((values - low) / max(float(high - low), 1e-6), 0.0, 1.0)
+
+
+def _panel(case: PreparedCase, gray: np.ndarray, classes: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """(rows, columns, 3), square pixels in space, enlarged."""
+    along_j, along_i = case.spacing[1:]
+    fine = min(along_j, along_i)
+    zoom = max(1, -(-_LEAST // max(1, round(min(gray.shape[0] * along_j, gray.shape[1] * along_i) / fine))))
+    rows = np.floor((np.arange(max(1, round(gray.shape[0] * along_j / fine)) * zoom) + 0.5) * fine / along_j / zoom)
+    columns = np.floor((np.arange(max(1, round(gray.shape[1] * along_i / fine)) * zoom) + 0.5) * fine / along_i / zoom)
+    pick = np.ix_(
+        np.clip(rows.astype(int), 0, gray.shape[0] - 1), np.clip(columns.astype(int), 0, gray.shape[1] - 1)
+    )
+    shown, numbers = gray[pick], classes[pick]
+    picture = np.repeat(shown[..., None], 3, 2)
+    edge = _outline(numbers)
+    picture[edge] = colors[numbers[edge]]
+    codes = axis_codes(case.affine)
+    picture = picture[::-1] if codes[1] in "AS" else picture
+    return picture[:, ::-1] if codes[0] == "R" else picture
+
+
+def _outline(numbers: np.ndarray) -> np.ndarray:
+    """Pixels of a class (rows, columns) that touch another, two wide."""
+    edge = np.zeros(numbers.shape, bool)
+    for axis in (0, 1):
+        for shift in (-1, 1):
+            edge |= np.roll(numbers, shift, axis) != numbers
+    return edge & (numbers > 0)

@@ -1,0 +1,88 @@
+"""Training of a segmentation network on labeled cases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+
+from ..distributed import World
+from ..loop import Loop
+from ..precision import autocast
+from .config import CasesRecipe
+from .measure import Scores, measure_cases
+from .objectives import make
+from .patches import Patches
+from .plan import Plan
+from .prepared import PreparedCase
+from .preview import write_preview
+
+
+class CasesTrainer(Loop):
+    """Trains one network.
+
+    Args:
+        recipe: of the run.
+        plan: of the run.
+        network: the recipe's for this plan, with its first weights.
+        trained, held_out: cases of the plan; may hold out none.
+        output, world, report: see :class:`Loop`.
+        check: called before each step and while measuring; what it raises ends the run, after a checkpoint.
+
+    Raises:
+        UsageError: the objective is unknown or its arguments do not fit.
+    """
+
+    def __init__(
+        self,
+        recipe: CasesRecipe,
+        plan: Plan,
+        network: nn.Module,
+        trained: Sequence[PreparedCase],
+        held_out: Sequence[PreparedCase],
+        output: Path,
+        world: World,
+        report: Callable[[dict[str, Any]], None] = lambda line: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.recipe, self.plan, self.check = recipe, plan, check
+        super().__init__(replace(recipe.training, batch=plan.batch), network, output, world, report)
+        self.objective = make(recipe.objective, recipe.objective_arguments)
+        self.patches = Patches(trained, plan.patch, recipe.augmentation, world.device)
+        self.held_out = list(held_out) if world.first else []
+        self.scores: Scores | None = None
+        self._measured = (-1, 0.0)  # step and seconds of the last validation
+        self._spent = 0.0
+
+    def loss_of(self, model: nn.Module, fraction: float) -> torch.Tensor:
+        """Of one patch per seed."""
+        batch = self.patches.batch(self.seeds(), fraction)
+        with autocast(self.world.device, self.clock.precision):
+            return self.objective(model, batch)
+
+    def details(self, fraction: float) -> dict[str, Any]:
+        """The learning rate, and the seconds that are left."""
+        left = self.clock.seconds * (1.0 - fraction) / fraction if fraction > 0.0 else None
+        rate = self.optimizer.param_groups[0]["lr"]
+        return {"rate": float(f"{rate:.3g}"), "remaining": None if left is None else round(left)}
+
+    @torch.no_grad()
+    def measure(self, fraction: float) -> dict[str, Any] | None:
+        """Dice of the cases held out, whole; skipped while measuring would take too much of the time."""
+        step, at = self.clock.step, time.monotonic()
+        worth = self._measured[0] < 0 or fraction >= 1.0 or self._spent <= self.recipe.validation.budget * self.clock.seconds
+        if not self.held_out or not step or self._measured[0] == step or not worth:
+            return None
+        self.scores = measure_cases(
+            self.average, self.held_out, self.plan, self.recipe.validation.overlap, str(self.world.device), self.check
+        )
+        write_preview(self.output, self.held_out, self.scores, self.plan)
+        self._spent += time.monotonic() - at
+        self._measured = (step, self.clock.seconds)
+        return {"validation": self.scores.to_json(), "done": round(fraction, 4)}
