@@ -10,7 +10,7 @@ FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 """Full width at half maximum of a Gaussian in units of its standard deviation."""
 
 _SLAB = 32
-"""Layers that are smoothed at a time, see :func:`_along`."""
+"""Layers that are smoothed at a time, see :func:`along_axis`."""
 
 
 def is_axis_aligned(step: np.ndarray, shape: Shape) -> bool:
@@ -115,14 +115,14 @@ def separable(
         result = array
         # The axis that shrinks most goes first, so that the later products are small.
         for axis in sorted(range(3), key=lambda a: shape[a] / array.shape[a]):
-            result = _along(lines[axis][0], result, axis)
+            result = along_axis(lines[axis][0], result, axis)
     for axis, kept in enumerate(inside):
         if not kept.all():
             result[(slice(None),) * axis + (~kept,)] = fill
     return result
 
 
-def _along(weights: np.ndarray, array: np.ndarray, axis: int) -> np.ndarray:
+def along_axis(weights: np.ndarray, array: np.ndarray, axis: int) -> np.ndarray:
     """Multiply each line of ``array`` along ``axis`` with ``weights`` (m, n), slab by slab.
 
     Slabs keep the float32 copy of an integer volume small.

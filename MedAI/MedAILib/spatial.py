@@ -20,6 +20,8 @@ from .resampling import interpolate, is_axis_aligned, separable
 
 SLICES = "slices"
 """Orientation of a network that looks at slices one by one, see :func:`network_axes`."""
+STORED, STORED_SLICES = "stored", "stored-slices"
+"""Orientations of networks that take the axes as the file has them; the second looks at slices one by one."""
 _LETTERS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 
 
@@ -47,8 +49,11 @@ def network_axes(image: Image, orientation: str) -> Image:
         image: any orientation.
         orientation: axis codes, e.g. ``"RAS"``; or ``"slices"``: k goes through the image's own slices, that is along
             its thickest voxels or its only slice (axial where all sides are alike), whichever way they lie in the
-            body, and i and j are what is left of R, A and S, in this order.
+            body, and i and j are what is left of R, A and S, in this order; or ``"stored"`` and ``"stored-slices"``:
+            as they are.
     """
+    if orientation in (STORED, STORED_SLICES):
+        return image
     if orientation != SLICES:
         return reorient(image, orientation)
     through = 2 - axial_first(thickest_axes(image.shape, image.affine), image.affine)
@@ -59,7 +64,12 @@ def network_axes(image: Image, orientation: str) -> Image:
 def network_spacing(turned: Image, orientation: str, spacing: Spacing) -> Spacing:
     """The spacing (k, j, i) at which a network sees an image from :func:`network_axes`: the network's, but slices stay
     where they are."""
-    return (turned.spacing[0], *spacing[1:]) if orientation == SLICES else spacing
+    return (turned.spacing[0], *spacing[1:]) if sees_slices(orientation) else spacing
+
+
+def sees_slices(orientation: str) -> bool:
+    """Whether a network of that orientation looks at slices one by one, see :func:`network_axes`."""
+    return orientation in (SLICES, STORED_SLICES)
 
 
 def _permuted(image: Image, sources: list[int], flips: list[bool]) -> Image:

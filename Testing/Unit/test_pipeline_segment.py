@@ -12,8 +12,9 @@ from MedAILib.errors import Cancelled, ModalityError, UsageError
 from MedAILib.image import Image
 from MedAILib.models import load_network, read_card
 from MedAILib.pipeline import task
+from MedAILib.pipeline.network_grid import grid_map
 from MedAILib.pipeline.request import Request, read_answer, read_message
-from MedAILib.pipeline.segment import STAGES, grid_map, segment
+from MedAILib.pipeline.segment import STAGES, segment
 from MedAILib.pipeline.stages import Stages
 from MedAILib.progress import Progress
 from MedAILib.spatial import crop, rescale

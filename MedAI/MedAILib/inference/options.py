@@ -10,6 +10,8 @@ from ..errors import UsageError
 from ..geometry import Shape
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+UNIFORM = 1e6
+"""A ``gaussian_sigma`` with which all voxels of a window count alike."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class WindowOptions:
         skip_background: windows whose every voxel is at or below this value are not run. A voxel that only skipped
             windows cover is background (class 0); elsewhere only the windows that ran count. None runs every window.
         confidence: also give the mean probability per class.
+        scores: also give the logits of all classes; not together with ``skip_background``.
         pad_value: what lies outside a volume that is smaller than the patch.
         batch: windows per network call at most; None is one on the CPU and what fits the memory on an accelerator.
     """
@@ -36,6 +39,7 @@ class WindowOptions:
     precision: str = "auto"
     skip_background: float | None = None
     confidence: bool = False
+    scores: bool = False
     pad_value: float = 0.0
     batch: int | None = None
 
@@ -48,6 +52,8 @@ class WindowOptions:
             raise UsageError(f"gaussian_sigma is {self.gaussian_sigma}; it must be above 0.")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}.")
+        if self.scores and self.skip_background is not None:
+            raise UsageError("scores cannot be given where windows are skipped; leave out skip_background.")
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"batch is {self.batch}; it must be at least 1.")
 
@@ -65,6 +71,8 @@ class EngineResult:
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         patches: windows laid over the volume.
         skipped: how many of them were not run, being background.
+        scores: (classes, k, j, i) float16, the trilinearly interpolated logits on the output grid, see
+            :class:`.scores.ScoreGrid`; None when not asked for.
     """
 
     labels: np.ndarray
@@ -74,3 +82,4 @@ class EngineResult:
     precision: str = "float32"
     patches: int = 0
     skipped: int = 0
+    scores: np.ndarray | None = None

@@ -33,6 +33,22 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """How an image is brought to the network's grid; the defaults are MedAI's own way.
+
+    Attributes:
+        crop: to the "object" that stands out, to what is not exactly 0 ("nonzero"), to what is above 0 when all is
+            prepared ("positive"), or "none".
+        resampling: "smooth", "nnunet" or "corner", see :mod:`MedAILib.pipeline.network_grid`.
+        intensity_first: intensities are prepared before resampling.
+    """
+
+    crop: str = "object"
+    resampling: str = "smooth"
+    intensity_first: bool = False
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """A checked ``model.json``.
 
@@ -43,14 +59,20 @@ class ModelCard:
         input_channels: channels of the network's input.
         spacing, orientation: the network's grid, (k, j, i) mm, and what :func:`MedAILib.spatial.network_axes` needs.
         intensity: what :func:`MedAILib.pipeline.intensity.prepare` needs.
+        preparation: how an image comes to the network's grid.
         network: its name in ``MedAILib.networks`` and its arguments.
         classes: the network's outputs 1, 2, ... in order (output 0 is background).
         hidden: values of the classes that the result does not show.
         patch, overlap: sliding window on the network's grid, (k, j, i).
+        uniform: all voxels of a window count alike, instead of its middle more.
+        cleaning: parts away from the largest one, and crumbs, are removed from a result.
         fast_overlap, fast_by_default: the fast mode, see the engine.
         plausible_ml: structure name to (lowest, highest) believable volume in ml.
         total_ml: the same for all shown structures together, or None.
+        instances: how the objects of the one label are told apart, see
+            :func:`MedAILib.pipeline.instances.find_instances`; None: they are not.
         weights_file, sha256: the weights and their checksum.
+        code_allowed: the weights are TorchScript, which is code, and whoever imported them allowed it.
         measured, limits, citations, training: for people, and for provenance.
         trained: False for weights that only test the machinery.
     """
@@ -85,6 +107,11 @@ class ModelCard:
     measured: tuple[Measured, ...] = ()
     limits: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
+    instances: Mapping[str, float] | None = None
+    preparation: Preparation = Preparation()
+    uniform: bool = False
+    cleaning: bool = True
+    code_allowed: bool = False
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -104,6 +131,7 @@ class ModelCard:
             f"For: {'/'.join(self.modality)}, {self.anatomy}. Intended use: {self.raw['intended_use']}.",
             f"Structures ({len(self.labels)}): {', '.join(label.name for label in self.labels)}.",
             f"Works at {' x '.join(f'{s:g}' for s in self.spacing)} mm (k, j, i). License: {self.license}.",
+            *(["Its weights hold code (TorchScript), which was allowed when it was imported."] * self.code_allowed),
             "Measured:" if self.measured else "Measured: nothing yet.",
             *(f"  {figure}" for figure in self.measured),
             "Limits:",
@@ -166,16 +194,25 @@ def _contradictions(data: Mapping[str, Any]) -> list[str]:
     labels = data["labels"]
     names, values = [label["name"] for label in labels], [label["value"] for label in labels]
     found = []
+    axes = data["orientation"]
+    if axes.isupper() and len({letter for pair in ("RL", "AP", "SI") for letter in axes if letter in pair}) != 3:
+        found.append(f"orientation: {axes} does not name each of R/L, A/P and S/I once")
     for what, seen in (("value", values), ("name", names)):
         twice = sorted({item for item in seen if seen.count(item) > 1})
         if twice:
             found.append(f"labels: the {what} {twice[0]!r} is used twice")
     if not any(label.get("output", True) for label in labels):
         found.append("labels: every one has output false, so a result would always be empty")
+    if "instances" in data and len(names) > 1:
+        found.append("instances: objects of several labels cannot be told apart; give one label")
     ranges = dict(data.get("plausible_volumes_ml", {}))
+    if "instances" in data and ranges:
+        found.append("plausible_volumes_ml: objects have no names of their own; give total_ml")
     found += [f"plausible_volumes_ml.{name}: no label has this name" for name in ranges if name not in names]
     if "total_ml" in data:
         ranges["total_ml"] = data["total_ml"]
+    if "channels" in data["intensity"] and len(data["intensity"]["channels"]) != data["input_channels"]:
+        found.append(f"intensity.channels: must have one entry for each of the {data['input_channels']} input channels")
     found += [
         f"{name}: the range {low:g} to {high:g} ml is upside down" for name, (low, high) in ranges.items() if low > high
     ]
@@ -221,5 +258,10 @@ def _card(folder: Path, data: dict[str, Any]) -> ModelCard:
         ),
         limits=tuple(data["limits"]),
         citations=tuple(data.get("citations", ())),
+        instances=data.get("instances"),
+        preparation=Preparation(**data.get("preparation", {})),
+        uniform=window.get("uniform", False),
+        cleaning=data.get("cleaning", True),
+        code_allowed=data["weights"].get("code_allowed", False),
         raw=data,
     )

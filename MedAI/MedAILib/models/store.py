@@ -66,13 +66,16 @@ class ModelStore:
     def is_bundled(self, card: ModelCard) -> bool:
         return card.folder.parent == self.bundled
 
-    def add(self, folder: str | Path, overwrite: bool = False, full: bool = True) -> ModelCard:
+    def add(
+        self, folder: str | Path, overwrite: bool = False, full: bool = True, allow_code: bool = False
+    ) -> ModelCard:
         """Check a model folder and copy it into the user's folder; a half-copied model never has the final name.
 
         Args:
             folder: holds model.json and the weights; other files are not copied.
             overwrite: replace a model of that name that the user imported earlier.
             full: also build the network and load the weights into it (imports torch).
+            allow_code: the weights may be TorchScript, which is code.
 
         Raises:
             ModelError: the model cannot be used, or its name is taken by a bundled model.
@@ -80,7 +83,7 @@ class ModelStore:
             WriteError: the user's folder cannot be written.
         """
         card = read_card(folder)
-        verify(card, full)
+        verify(card, full, allow_code)
         if (self.bundled / card.name).exists():
             raise ModelError(
                 f"{card.path}: a bundled model is named {card.name!r} already. Change the name in the card."
@@ -95,7 +98,7 @@ class ModelStore:
                 fresh.mkdir()
                 for name in (CARD_NAME, card.weights_file):
                     shutil.copyfile(card.folder / name, fresh / name)
-                verify(read_card(fresh))
+                verify(read_card(fresh), allow_code=allow_code)
                 _exchange(fresh, target, Path(scratch) / "replaced")
         except OSError as error:
             raise WriteError(f"{self.user}: the model cannot be copied here ({error.strerror or error}).") from error
@@ -130,15 +133,15 @@ def _named_card(folder: Path) -> ModelCard:
     return card
 
 
-def verify(card: ModelCard, full: bool = False) -> None:
+def verify(card: ModelCard, full: bool = False, allow_code: bool = False) -> None:
     """Check a model's weights: their kind and checksum, and if ``full`` also that they fit the network (needs torch).
 
     Raises:
         ModelError: the reason why the model cannot be used.
     """
-    check_weights(card)
+    check_weights(card, allow_code)
     if full:
-        load_network(card)
+        load_network(card, allow_code=allow_code)
     elif not card.trained:
         raise ModelError(f"{card.path}: this model is not trained (trained: false) and gives no usable result.")
 

@@ -1,4 +1,8 @@
-"""Weight files: recognized, checked against their checksum and the network, and loaded; never unpickled."""
+"""Weight files: recognized, checked against their checksum and the network, and loaded; never unpickled.
+
+They are safetensors, which hold numbers only. The one exception is TorchScript (``.ts``), which holds a network's code
+too: it is loaded only from the user's own model folder, where an import puts it when that was allowed.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,9 @@ from .card import ModelCard
 if TYPE_CHECKING:
     import torch
 
+_ZIP = b"PK\x03\x04"
 _FOREIGN = (
-    (b"PK\x03\x04", "a PyTorch or zip archive (.pt, .pth, .bin)"),
+    (_ZIP, "a PyTorch or zip archive (.pt, .pth, .bin)"),
     (b"\x80\x02", "a pickle"),
     (b"\x80\x03", "a pickle"),
     (b"\x80\x04", "a pickle"),
@@ -25,6 +30,10 @@ _FOREIGN = (
     (b"<!DOCTYPE", "a web page"),
     (b"<html", "a web page"),
 )
+
+
+CODE_SUFFIX = ".ts"
+"""Of TorchScript files."""
 
 
 class NetworkCard(Protocol):
@@ -48,18 +57,28 @@ class NetworkCard(Protocol):
     def trained(self) -> bool: ...
 
 
-def weights_path(card: NetworkCard) -> Path:
+def weights_path(card: NetworkCard, allow_code: bool = False) -> Path:
     """The weight file of a card, which must be a plain file directly in the model's folder.
 
+    Args:
+        card: of the model.
+        allow_code: let it be TorchScript wherever it lies.
+
     Raises:
-        ModelError: missing, a symbolic link, or outside the folder.
+        ModelError: missing, a symbolic link, outside the folder, or code that nobody allowed.
     """
     path = card.folder / card.weights_file
     if Path(card.weights_file).name != card.weights_file or "\\" in card.weights_file:
         raise ModelError(
             f"{card.path}: weights.file must name a file in the model's own folder, not {card.weights_file!r}."
         )
-    if path.suffix != ".safetensors":
+    if path.suffix == CODE_SUFFIX:
+        if not allow_code and not _allowed_at_import(card):
+            raise ModelError(
+                f"{path}: is TorchScript, which is code that would run with your rights. If you trust where it comes "
+                f"from, import it: 'medai import --allow-code {card.folder}'."
+            )
+    elif path.suffix != ".safetensors":
         raise ModelError(f"{card.path}: weights.file is {card.weights_file!r}; MedAI loads .safetensors files only.")
     if path.is_symlink():
         raise ModelError(f"{path}: is a symbolic link; a model folder holds its own files only.")
@@ -68,13 +87,25 @@ def weights_path(card: NetworkCard) -> Path:
     return path
 
 
-def check_weights(card: NetworkCard) -> None:
+def _allowed_at_import(card: NetworkCard) -> bool:
+    """The card says so, and lies where only an import puts it: a card elsewhere may say anything."""
+    from .store import user_folder
+
+    inside = user_folder().resolve() in card.folder.resolve().parents
+    return inside and bool(getattr(card, "code_allowed", False))
+
+
+def check_weights(card: NetworkCard, allow_code: bool = False) -> None:
     """Check the file's kind and SHA-256 without loading it and without torch.
+
+    Args:
+        card: of the model.
+        allow_code: see :func:`weights_path`.
 
     Raises:
         ModelError: the file is missing, of another format, or its bytes are not the ones the card names.
     """
-    path = weights_path(card)
+    path = weights_path(card, allow_code)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -87,19 +118,24 @@ def check_weights(card: NetworkCard) -> None:
     _check_digest(digest.hexdigest(), card, path)
 
 
-def load_network(card: ModelCard, device: str = "cpu") -> torch.nn.Module:
+def load_network(card: ModelCard, device: str = "cpu", allow_code: bool = False) -> torch.nn.Module:
     """Build a segmentation card's network, in evaluation mode on ``device``.
+
+    Args:
+        card: of the model.
+        device: a torch device.
+        allow_code: see :func:`weights_path`.
 
     Raises:
         ModelError: see :func:`build_network`; also outputs that are not the card's classes.
     """
-    network = build_network(card)
+    network = build_network(card, allow_code)
     _check_outputs(network, card)
     return network.to(device)
 
 
-def build_network(card: NetworkCard) -> torch.nn.Module:
-    """Build a card's network with its weights, in evaluation mode.
+def build_network(card: NetworkCard, allow_code: bool = False) -> torch.nn.Module:
+    """Build a card's network with its weights, in evaluation mode; ``allow_code`` as in :func:`weights_path`.
 
     The very bytes whose checksum was compared are the ones that are parsed.
 
@@ -111,36 +147,60 @@ def build_network(card: NetworkCard) -> torch.nn.Module:
 
     if not card.trained:
         raise ModelError(f"{card.path}: this model is not trained (trained: false) and gives no usable result.")
-    tensors = _read_tensors(card)
+    path = weights_path(card, allow_code)
+    content = _read(card, path)
+    if path.suffix == CODE_SUFFIX:
+        return _scripted(card, content).eval().requires_grad_(False)
+    tensors = _read_tensors(content, path)
     try:
         network = networks.build(card.network, dict(card.network_arguments))
     except ModelError as error:
         raise ModelError(f"{card.path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{card.path}: network {card.network!r} cannot be built ({error}). Update MedAI.") from error
-    check_tensors(network, tensors, weights_path(card))
+    check_tensors(network, tensors, path)
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False)
 
 
-def _read_tensors(card: NetworkCard) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    path = weights_path(card)
+def _read(card: NetworkCard, path: Path) -> bytes:
+    """The whole weight file, checked."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from error
     _check_kind(content[:64], path)
     _check_digest(hashlib.sha256(content).hexdigest(), card, path)
+    return content
+
+
+def _read_tensors(content: bytes, path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
     try:
         return load(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise ModelError(f"{path}: is no valid safetensors file ({error}). Get the model again.") from error
 
 
+def _scripted(card: NetworkCard, content: bytes) -> torch.nn.Module:
+    from ..networks.scripted import Scripted
+
+    try:
+        return Scripted(content, **card.network_arguments)
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"{card.path}: the TorchScript file cannot be loaded ({reason}). Get the model again."
+        ) from error
+
+
 def _check_kind(start: bytes, path: Path) -> None:
+    if path.suffix == CODE_SUFFIX:
+        if not start.startswith(_ZIP):
+            raise ModelError(f"{path}: is not a TorchScript file, or is cut short. Get the model again.")
+        return
     for magic, kind in _FOREIGN:
         if start.startswith(magic):
             raise ModelError(f"{path}: is {kind}, not a safetensors file. MedAI loads safetensors only.")

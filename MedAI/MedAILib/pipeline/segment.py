@@ -10,16 +10,17 @@ from ..checks import check_scalar_volume
 from ..errors import UsageError
 from ..image import Image, Kind
 from ..inference.engine import EngineResult, WindowOptions, predict_labels
-from ..inference.output import OutputMap
+from ..inference.options import UNIFORM
+from ..labels import Label
 from ..models import ModelCard
-from ..region import box_shape, box_start, foreground_box
-from ..spatial import SLICES, crop, network_axes, network_spacing, rescale, restore_labels
+from ..spatial import restore_labels, sees_slices
 from ..statistics import LabelStatistics, label_statistics
 from ..summary import Segmentation, Summary, tested_on
 from .cleaning import keep_largest, remove_crumbs
-from .intensity import prepare
+from .instances import Scored, objects_of
 from .modality import check_modality
 from .plausibility import warnings_of
+from .preparation import prepared
 from .request import Request
 from .stages import Stages
 
@@ -44,7 +45,7 @@ def segment(
     The volume is turned to the closest RAS axes, or its slices to the front for a network that sees slices (an oblique
     one stays oblique: the network's grid follows the image's own axes), cropped to what stands out from the background,
     brought to the model's spacing, and segmented; the engine interpolates its scores straight onto the image's voxels,
-    so no label is ever resampled.
+    so no label is ever resampled. If the card has ``instances``, the result's labels are the objects, one by one.
 
     Args:
         image: (k, j, i), any orientation and spacing.
@@ -55,7 +56,8 @@ def segment(
         stages: progress, with :data:`STAGES`.
 
     Returns:
-        Labels (k, j, i) uint8 or uint16 with the card's label values on the image's grid, and the summary.
+        Labels (k, j, i) uint8 or uint16 with the card's label values, or the objects' numbers, on the image's grid,
+        and the summary.
 
     Raises:
         GeometryError, ContentError, ModalityError, UsageError, DeviceError, OutOfMemory, Cancelled.
@@ -63,49 +65,47 @@ def segment(
     if card.input_channels != 1:
         raise UsageError(f"The model {card.name} needs {card.input_channels} volumes at once, one was given.")
     stages.begin("Checking the volume")
-    checked, notes = check_scalar_volume(image, slice_allowed=card.orientation == SLICES)
+    checked, notes = check_scalar_volume(image, slice_allowed=sees_slices(card.orientation))
     for code, message in notes:
         stages.warn(code, message)
     if not request.force:
         check_modality(checked, card, request.modality)
 
     stages.begin("Preparing the volume")
-    upright = network_axes(checked, card.orientation)
-    box = foreground_box(upright.array, upright.spacing)
-    region = crop(upright, box_start(box), box_shape(box))
-    coarse = rescale(region, network_spacing(region, card.orientation, card.spacing))
-    volume = prepare(coarse.array, card.intensity)
+    seen = prepared(checked, card)
+    output_shape, output_map = seen.output()
 
     stages.begin("Finding structures")
     result = predict_labels(
-        network,
-        volume[np.newaxis],
+        network if card.instances is None else Scored(network),
+        seen.volume,
         _options(card, request),
         device=device,
-        output_shape=region.shape,
-        output_map=grid_map(region, coarse),
+        output_shape=output_shape,
+        output_map=output_map,
         progress=stages.progress.update,
     )
     for code, message in result.notes:
         stages.warn(code, message)
 
     stages.begin("Cleaning up")
-    found = restore_labels(_shown(result.labels, card, region), image)
+    table = card.labels
+    if result.scores is None:
+        shown = _shown(seen.on_region(result.labels), card, seen.region)
+    else:
+        objects = objects_of(result.scores, seen.region, card)
+        if objects.left_out:
+            stages.warn("too-many", f"Only the largest {len(objects.table)} objects are shown; there are more.")
+        shown, table = seen.region.with_array(seen.on_region(objects.numbers), kind=Kind.LABEL), objects.table
+    found = restore_labels(shown, image)
 
     stages.begin("Measuring")
-    volumes = tuple(label_statistics(found, checked, card.labels))
-    confidence = _confidence(result, card, volumes)
+    volumes = tuple(label_statistics(found, checked, table))
+    confidence = _confidence(result, card, volumes) if result.scores is None else objects.confidence
     for warned in warnings_of(found, volumes, confidence, card):
         stages.warn(warned.code, warned.message)
     stages.end()
-    return Segmentation(found, _summary(image, card, request, result, volumes, confidence, stages))
-
-
-def grid_map(fine: Image, coarse: Image) -> OutputMap:
-    """Per axis (k, j, i), (scale, offset) with coarse index = scale * fine index + offset, for parallel grids."""
-    matrix = np.linalg.inv(coarse.affine) @ fine.affine
-    i, j, k = ((float(matrix[axis, axis]), float(matrix[axis, 3])) for axis in range(3))
-    return k, j, i
+    return Segmentation(found, _summary(image, card, request, result, table, volumes, confidence, stages))
 
 
 def fast_mode(card: ModelCard, request: Request) -> bool:
@@ -119,20 +119,23 @@ def _options(card: ModelCard, request: Request) -> WindowOptions:
     return WindowOptions(
         patch=card.patch,
         overlap=card.fast_overlap if fast else card.overlap,
+        gaussian_sigma=UNIFORM if card.uniform else WindowOptions.gaussian_sigma,
         precision="auto" if fast else "float32",
         confidence=True,
+        scores=card.instances is not None,
     )
 
 
 def _shown(classes: np.ndarray, card: ModelCard, region: Image) -> Image:
-    """Class indices to label values: hidden classes dropped, stray parts and crumbs removed."""
+    """Class indices to label values: hidden classes dropped, stray parts and crumbs removed if the card wants it."""
     highest = max(label.value for label in card.classes)
     dtype = np.uint8 if highest < 256 else np.uint16
     shown = np.array([0, *(0 if label.value in card.hidden else label.value for label in card.classes)], dtype)
     kept = classes.copy()
     kept[shown[classes] == 0] = 0
-    keep_largest(kept)
-    remove_crumbs(kept)
+    if card.cleaning:
+        keep_largest(kept)
+        remove_crumbs(kept)
     return region.with_array(shown[kept], kind=Kind.LABEL)
 
 
@@ -149,6 +152,7 @@ def _summary(
     card: ModelCard,
     request: Request,
     result: EngineResult,
+    table: tuple[Label, ...],
     volumes: tuple[LabelStatistics, ...],
     confidence: dict[str, float],
     stages: Stages,
@@ -165,7 +169,7 @@ def _summary(
         },
         device=result.device,
         precision=result.precision,
-        table=card.labels,
+        table=table,
         volumes=volumes,
         confidence=confidence,
         warnings=tuple(stages.warnings),
