@@ -136,7 +136,7 @@ class ImplicitUNet(nn.Module):
             return self.all_of(maps, batch, shape)
         with parametrize.cached():
             logits, self.decoded = sparse_then_fine(
-                lambda index: self.chunks(maps, index, shape), batch, shape, self.spacing
+                lambda index: self.chunks(maps, index, shape), batch, shape, self.spacing, margin=1
             )
         return smoothed(logits)
 

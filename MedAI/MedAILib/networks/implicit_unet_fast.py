@@ -15,7 +15,8 @@ new:
 - *All voxels at once* where that is cheaper: the projections enlarged twofold, and 1x1x1 convolutions. So predictions
   of large organs, with boundaries everywhere, are never slower than the U-Net with the same encoder.
 
-Both ways give the same logits. Dropout, weight normalization and coordinates are left out.
+Both ways give the same logits. Dropout, weight normalization, coordinates and the smoothing at the end, which was to
+hide the patches, are left out.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..geometry import Shape
-from .blocks.sparse_decoding import SPACING, smoothed, sparse_then_fine
+from .blocks.sparse_decoding import SPACING, sparse_then_fine
 from .implicit_unet import CONVOLUTIONS, Encoder, across, places, shape_of
 
 BREAK_EVEN = 0.4
@@ -93,10 +94,10 @@ class FastImplicitUNet(nn.Module):
             len(x),
             shape,
             self.spacing,
-            lambda: self.dense(fine, coarse),
-            self.break_even,
+            dense=lambda: self.dense(fine, coarse),
+            break_even=self.break_even,
         )
-        return smoothed(logits)
+        return logits
 
     def projected(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
         """What all levels but the finest add to the first layer, (n, hidden[0], k / 2, j / 2, i / 2)."""

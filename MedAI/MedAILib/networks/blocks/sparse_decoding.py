@@ -8,8 +8,11 @@ The three stages of Implicit U-Net's inference (Naval Marimont & Tarroni, MIUA 2
 
 An object that no predicted voxel of the first stage hits is not found: one that is less than four voxels thick in some
 direction can be missed. The paper states neither where in each block of four the predicted voxel lies nor how far
-"near" reaches. Chosen here: it lies in the middle of its block; all voxels of the blocks that differ from one of their
-26 neighbors are near. Means are taken of logits, since the engine averages overlapping windows after this.
+"near" reaches. Chosen here: it lies in the middle of its block; blocks are halved along each axis, and all voxels of
+the halves that differ from one of their 26 neighbors are near, which reaches two or three voxels to either side. That
+is as little as keeps a flat boundary exact: around a voxel that is not near, all predicted voxels within three of it
+agree, and on either side of a plane through the voxel there is one of them. Whoever smooths needs one voxel more. Means
+are taken of logits, since the engine averages overlapping windows after this.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ def sparse_then_fine(
     batch: int,
     shape: Shape,
     spacing: int = SPACING,
+    margin: int = 0,
     dense: Callable[[], torch.Tensor] | None = None,
     break_even: float = 1.0,
 ) -> tuple[torch.Tensor, float]:
@@ -56,32 +60,36 @@ def sparse_then_fine(
         decode: predicts voxels.
         batch: number of images n.
         shape: (k, j, i) of each.
-        spacing: voxels from one predicted voxel of the first stage to the next.
+        spacing: voxels from one predicted voxel of the first stage to the next, an even number.
+        margin: how many voxels further "near" reaches.
         dense: predicts all voxels at once, (n, classes, k, j, i).
         break_even: from this share of voxels on ``dense`` is asked, if there is one.
 
     Returns:
         Logits (n, classes, k, j, i), and the share of voxels that were predicted.
     """
+    if spacing < 2 or spacing % 2:
+        raise ValueError(f"spacing is {spacing}; it must be an even number")
     index = torch.arange(batch)[:, None, None, None] * prod(shape)
     index = index + mesh(shape, spacing, torch.device("cpu"))
     broad = decode(index.flatten()).view(*index.shape, -1).movedim(-1, 1)
-    near = meeting(broad.argmax(1))
-    near = _spread(near[:, None].to(torch.uint8), spacing, shape)[:, 0]
+    near = meeting(_spread(broad.argmax(1, keepdim=True).float(), 2)[:, 0])
+    near = _spread(near[:, None].float(), spacing // 2)[:, :, : shape[0], : shape[1], : shape[2]]
+    if margin:
+        near = functional.max_pool3d(near, 2 * margin + 1, 1, margin)
     voxels = near.flatten().nonzero()[:, 0]
     share = (len(voxels) + index.numel()) / near.numel()
     if dense is not None and share >= break_even:
         return dense(), 1.0
-    logits = _spread(broad, spacing, shape).movedim(1, -1).contiguous()
+    logits = _spread(broad, spacing)[:, :, : shape[0], : shape[1], : shape[2]].movedim(1, -1).contiguous()
     if len(voxels):
         logits.view(-1, logits.shape[-1]).index_copy_(0, voxels, decode(voxels))
     return logits.movedim(-1, 1), share
 
 
-def _spread(values: torch.Tensor, spacing: int, shape: Shape) -> torch.Tensor:
+def _spread(values: torch.Tensor, factor: int) -> torch.Tensor:
     """Each value in all voxels of its block."""
-    large = functional.interpolate(values, scale_factor=float(spacing), mode="nearest")
-    return large[:, :, : shape[0], : shape[1], : shape[2]]
+    return functional.interpolate(values, scale_factor=float(factor), mode="nearest")
 
 
 def smoothed(logits: torch.Tensor) -> torch.Tensor:
