@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from MedAILib.errors import ModelError
+from MedAILib.inference.engine import WindowOptions, predict_labels
+from MedAILib.networks import build
 from MedAILib.networks.morse import (
     PointRenderer,
     StochasticExperts,
@@ -15,6 +19,8 @@ from MedAILib.networks.morse import (
     training_points,
     uncertainty,
 )
+
+BACKBONES = {"residual_unet": {"widths": [4, 6, 8]}, "vnet": {"widths": [4, 6, 8], "convolutions": [1, 1, 1]}}
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +127,82 @@ def test_the_head_finds_a_boundary_that_the_coarse_prediction_blurs():
     plain = functional.interpolate(coarse, (16, 8, 12), mode="trilinear", align_corners=False).argmax(1)
     missed = (plain != labels).sum()
     assert missed > 50 and (better != labels).sum() < 0.3 * missed
+
+
+def network(backbone="residual_unet", **arguments):
+    settings = {"hidden": 8, "outputs": 10, "units": 12, "points": 64, "rendered": 80, **arguments}
+    return build("morse", {"classes": 3, "backbone": backbone, "arguments": BACKBONES[backbone], **settings})
+
+
+@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+def test_a_backbones_pyramid_begins_with_what_its_head_sees(backbone):
+    model, x = build(backbone, {"classes": 3, **BACKBONES[backbone]}), torch.randn(1, 1, 16, 8, 12)
+    maps = model.pyramid(x)
+    assert torch.equal(maps[0], model.features(x)) and torch.equal(model.head(maps[0]), model(x))
+    assert [each.shape[1:] for each in maps] == [
+        (width, 16 >> level, 8 >> level, 12 >> level) for level, width in enumerate(model.pyramid_widths)
+    ]
+
+
+@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+def test_certain_voxels_keep_the_coarse_logits_bit_for_bit(backbone):
+    model, x = network(backbone).eval(), torch.randn(2, 1, 16, 8, 12)
+    with torch.no_grad():
+        found, coarse = model(x), model.backbone(x)
+    changed = (found != coarse).any(1).flatten(1)
+    doubt = uncertainty(coarse).flatten(1)
+    for n in range(2):
+        assert int(changed[n].sum()) == 80
+        assert doubt[n][changed[n]].min() >= doubt[n][~changed[n]].max()
+
+
+@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+def test_everything_learns_from_map_and_points(backbone):
+    from MedAILib.training.cases.batch import Batch
+    from MedAILib.training.cases.objectives import make
+    from MedAILib.training.losses import DiceCrossEntropy
+
+    model = network(backbone, kept=1.0).train()
+    x, target = torch.randn(2, 1, 16, 8, 12), torch.randint(0, 3, (2, 16, 8, 12), dtype=torch.uint8)
+    batch = Batch(x, target, (0, 1), ((16, 8, 12),) * 2, 0.0, (4, 7))
+    loss = make("rendered", {})(model, batch)
+    loss.backward()
+    silent = [name for name, each in model.named_parameters() if each.grad is None or not each.grad.abs().max() > 0]
+    assert not silent
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout3d):
+            module.p = 0.0
+    coarse, points, logits = model(x, batch.generator())
+    wanted = 0.5 * DiceCrossEntropy()(coarse, target) + point_loss(logits, target, points)
+    again = make("rendered", {})(model, batch)
+    assert points.shape == (2, 64, 3) and torch.allclose(again, wanted)  # the same step draws the same points
+
+
+def test_without_points_training_sees_the_coarse_map():
+    model, x = network().train(), torch.randn(1, 1, 16, 8, 12)
+    assert torch.equal(model(x), model.backbone(x))
+
+
+def test_experts_drop_out_in_training_alone():
+    model, x = network(kept=0.3), torch.randn(1, 1, 16, 8, 12)
+    weights = []
+    model.experts.gate.register_forward_hook(lambda module, given, found: weights.append(given[0]))
+    model.eval()(x)
+    model.train()
+    for seed in range(6):
+        torch.manual_seed(seed)
+        model(x, torch.Generator().manual_seed(0))
+    silent = [sum(not bool(part.any()) for part in each.chunk(3, 1)) for each in weights]
+    assert silent[0] == 0 and max(silent[1:]) == 2
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_engine_runs_it_by_windows(precision):
+    options = WindowOptions(patch=(16, 16, 16), overlap=0.5, precision=precision)
+    volume = np.random.default_rng(0).normal(size=(1, 20, 17, 13)).astype(np.float32)
+    assert predict_labels(network(), volume, options, "cpu").labels.shape == (20, 17, 13)
+
+
+def test_a_backbone_without_a_pyramid_is_refused():
+    with pytest.raises(ModelError, match="no pyramid"):
+        build("morse", {"backbone": "pdv_net"})

@@ -1,7 +1,8 @@
 """MORSE: a head that predicts the uncertain voxels of a segmentation anew, point by point (You et al. 2023).
 
 Of arXiv:2304.03209 this follows the abstract and what the authors' public 3D code says, as the project's notes on
-methods have it. Three parts, for any backbone that gives a coarse prediction and a pyramid of decoder features:
+methods have it. Three parts, for any backbone that gives a coarse prediction and a pyramid of decoder features
+(:mod:`.morse_network` puts them on one):
 
 - *Experts*, one for each scale, and a gate that weighs them at each voxel; in training, experts drop out at random.
 - *Rendering*: at a point, the fine features, the coarse logits and a random Fourier encoding of the place go through a
@@ -10,8 +11,11 @@ methods have it. Three parts, for any backbone that gives a coarse prediction an
   are drawn so, the rest anywhere; at inference the coarse prediction is enlarged step by step, and after each step its
   least certain points are predicted anew. All others keep the coarse logits.
 
-Widths, numbers of points and losses are those of the code. Left open there and chosen here: at least one expert stays
-in each step of training.
+Widths, numbers of points and losses are those of the code. Where it differs from what is said of the method, the latter
+is followed: frequencies of the encoding are Gaussian (the code overwrites them with uniform ones, 0 to 1); weights of
+the experts that remain sum to 1 (the code only sets the others' weights to 0). Left open and chosen here: at least one
+expert stays in each step of training; the gate does not see those that are left out. On a coarse prediction of the
+output's own grid the code predicts the least certain points twice, here once: the second time they are mostly the same.
 """
 
 from __future__ import annotations
@@ -51,15 +55,20 @@ class StochasticExperts(nn.Module):
             for width in widths
         )
         self.gate = nn.Sequential(
-            nn.Conv3d(hidden * len(widths), hidden, 3, padding=1),
-            nn.BatchNorm3d(hidden),
+            nn.Conv3d(hidden * len(widths), outputs, 3, padding=1),
+            nn.BatchNorm3d(outputs),
             nn.ReLU(),
-            nn.Conv3d(hidden, len(widths), 3, padding=1),
+            nn.Conv3d(outputs, len(widths), 3, padding=1),
             nn.BatchNorm3d(len(widths)),
             nn.ReLU(),
         )
         self.join = nn.Sequential(
-            nn.Conv3d(hidden, outputs, 1), nn.ReLU(), nn.Conv3d(outputs, outputs, 1), nn.ReLU(), nn.Dropout(0.1)
+            nn.Conv3d(hidden, outputs, 1),
+            nn.ReLU(),
+            nn.Conv3d(outputs, outputs, 1),
+            nn.ReLU(),
+            nn.Dropout3d(0.1),
+            nn.Conv3d(outputs, outputs, 1),
         )
 
     def forward(self, pyramid: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -134,7 +143,9 @@ def uncertainty(logits: torch.Tensor, axis: int = 1) -> torch.Tensor:
     return second - first
 
 
-def training_points(coarse: torch.Tensor, count: int = POINTS) -> torch.Tensor:
+def training_points(
+    coarse: torch.Tensor, count: int = POINTS, generator: torch.Generator | None = None
+) -> torch.Tensor:
     """Where to learn: places (n, count, 3), -1 to 1, (i, j, k).
 
     Three quarters are the least certain ones of three times as many random ones, the rest lies anywhere.
@@ -142,14 +153,16 @@ def training_points(coarse: torch.Tensor, count: int = POINTS) -> torch.Tensor:
     Args:
         coarse: (n, classes, k, j, i) logits.
         count: of the points.
+        generator: on their device, or None for torch's own.
     """
     with torch.no_grad():
         batch = len(coarse)
-        tried = 2.0 * torch.rand(batch, _OVERSAMPLED * count, 3, device=coarse.device) - 1.0
+        settings = {"device": coarse.device, "generator": generator}
+        tried = 2.0 * torch.rand(batch, _OVERSAMPLED * count, 3, **settings) - 1.0
         doubt = uncertainty(at_points(coarse, tried), axis=2)
         most = doubt.topk(int(_UNCERTAIN * count), dim=1).indices
         chosen = tried.gather(1, most[..., None].expand(-1, -1, 3))
-        rest = 2.0 * torch.rand(batch, count - chosen.shape[1], 3, device=coarse.device) - 1.0
+        rest = 2.0 * torch.rand(batch, count - chosen.shape[1], 3, **settings) - 1.0
         return torch.cat([chosen, rest], 1)
 
 

@@ -76,6 +76,7 @@ class ResidualUNet(nn.Module):
     Attributes:
         multiple: every side of an input must be divisible by this.
         head: the last layer, a 1x1x1 convolution from ``widths[0]`` features to the class logits.
+        pyramid_widths: channels of :meth:`pyramid`.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class ResidualUNet(nn.Module):
         super().__init__()
         fine_groups = groups if fine_groups is None else fine_groups
         self.inputs, self.widths, self.groups = inputs, tuple(widths), groups
+        self.pyramid_widths = self.widths
         self.multiple = 2 ** (len(widths) - 1)
         self.stem = ConvNorm(inputs, widths[0], fine_groups)
         self.downs = nn.ModuleList(
@@ -114,14 +116,19 @@ class ResidualUNet(nn.Module):
         Returns:
             Same shape.
         """
+        return self._levels(x)[0]
+
+    def _levels(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """As :meth:`body`, and the coarser levels' last maps after it."""
         x = self._first_down()[1](x)
         skips = []
         for down in self.downs[1:]:
             skips.append(x)
             x = down(x)
+        levels = [x]
         for up in self.ups[:-1]:
-            x = up(x, skips.pop())
-        return x
+            levels.insert(0, up(levels[0], skips.pop()))
+        return levels
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Feature map before the head.
@@ -132,8 +139,13 @@ class ResidualUNet(nn.Module):
         Returns:
             (n, widths[0], k, j, i).
         """
+        return self.pyramid(x)[0]
+
+    def pyramid(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The decoder's last map (n, width, k, j, i) at each level, the one before the head first."""
         fine = self.stem(x)
-        return self.ups[-1](self.body(self._first_down()[0](fine)), fine)
+        levels = self._levels(self._first_down()[0](fine))
+        return [self.ups[-1](levels[0], fine), *levels]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Class logits (n, classes, k, j, i) of an image (n, inputs, k, j, i)."""

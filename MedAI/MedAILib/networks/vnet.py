@@ -66,6 +66,7 @@ class VNet(nn.Module):
     Attributes:
         multiple: every side of an input must be divisible by this.
         head: the last layer, from ``2 * widths[0]`` features to the class logits.
+        pyramid_widths: channels of :meth:`pyramid`.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class VNet(nn.Module):
         if inputs > widths[0]:
             raise ValueError("the finest level needs as many channels as the image or more")
         self.multiple = 2 ** (len(widths) - 1)
+        self.pyramid_widths = (*(2 * width for width in widths[:-1]), widths[-1])
         self.first = Stage(widths[0], convolutions[0], inputs)
         self.downs = nn.ModuleList()
         self.lefts = nn.ModuleList()
@@ -102,14 +104,19 @@ class VNet(nn.Module):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Feature map (n, 2 * widths[0], k, j, i) of an image (n, inputs, k, j, i)."""
+        return self.pyramid(x)[0]
+
+    def pyramid(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The decoder's last map (n, width, k, j, i) at each level, the one before the head first."""
         x = self.first(x)
         skips = []
         for down, stage in zip(self.downs, self.lefts, strict=True):
             skips.append(x)
             x = stage(down(x))
+        levels = [x]
         for up, stage in zip(self.ups, self.rights, strict=True):
-            x = stage(torch.cat([up(x), skips.pop()], 1))
-        return x
+            levels.insert(0, stage(torch.cat([up(levels[0]), skips.pop()], 1)))
+        return levels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Class logits (n, classes, k, j, i) of an image (n, inputs, k, j, i)."""

@@ -16,6 +16,7 @@ OBJECTIVES = {
     "autodecoder": "autodecoder:AutoDecoder",
     "dense": "dense:Dense",
     "points": "points:Points",
+    "rendered": "rendered:Rendered",
     "instances": "instances:Instances",
 }
 """Name to module of this package and class there."""
