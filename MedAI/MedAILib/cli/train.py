@@ -6,25 +6,47 @@ import argparse
 import json
 from typing import Any
 
+from ..errors import ContentError, UsageError
+
 
 def add(commands: Any) -> None:
     """Add the subcommand."""
-    command = commands.add_parser("train", help="train a model from a recipe")
+    command = commands.add_parser(
+        "train",
+        help="train a model from a recipe",
+        description="Train a model as a recipe says. Recipes of labeled cases (residual-unet, vnet, ...) take a folder "
+        "with images/ and labels/, nnU-Net's imagesTr/ and labelsTr/, or NAME and NAME_seg side by side; settings that "
+        "follow from the data are planned.",
+    )
     command.add_argument("config", metavar="CONFIG", help="a recipe file, or the name of a bundled recipe")
-    command.add_argument("--data", metavar="DIR", help="folder with the recipe's label maps or images, if it needs any")
-    command.add_argument("--output", required=True, metavar="DIR", help="folder for checkpoint, log and model")
+    command.add_argument("--data", metavar="DIR", help="folder with the recipe's cases, label maps or images")
+    command.add_argument("--output", metavar="DIR", help="folder for checkpoint, log and model")
     command.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the last checkpoint"
     )
     command.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda or mps")
     command.add_argument("--seconds", type=float, metavar="S", help="replaces the recipe's time budget")
     command.add_argument("--steps", type=int, metavar="N", help="replaces the recipe's number of steps")
+    command.add_argument("--seed", type=int, metavar="N", help="replaces the recipe's seed")
     command.add_argument("--quiet", action="store_true", help="do not print the log")
+    cases = command.add_argument_group("for recipes of labeled cases")
+    cases.add_argument("--check", action="store_true", help="only look at the cases, and show the plan")
+    cases.add_argument("--start", metavar="MODEL", help="begin with a model of the same network (name or folder)")
+    cases.add_argument("--name", metavar="NAME", help="of the model")
+    cases.add_argument("--title", metavar="TEXT", help="of the model, for people")
+    cases.add_argument("--license", metavar="TEXT", help="of the model, for its card")
+    cases.add_argument("--held-out", nargs="+", metavar="CASE", help="cases to measure on, instead of drawn ones")
+    cases.add_argument("--install", action="store_true", help="put the model among yours when it is done")
+    cases.add_argument("--overwrite", action="store_true", help="also where you have one of this name")
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it; raises MedAIError."""
+    if options.check:
+        return _check(options)
+    if options.output is None:
+        raise UsageError("The folder for checkpoint, log and model is missing; give --output.")
     from ..training import run as train
 
     train(
@@ -36,7 +58,36 @@ def run(options: argparse.Namespace) -> int:
         seconds=options.seconds,
         steps=options.steps,
         report=_silent if options.quiet else _print,
+        seed=options.seed,
+        **_of_cases(options),
     )
+    return 0
+
+
+def _of_cases(options: argparse.Namespace) -> dict[str, Any]:
+    """What was given of the arguments for labeled cases."""
+    given = {name: getattr(options, name) for name in ("start", "name", "title", "install", "overwrite")}
+    given["card"] = {"license": options.license} if options.license else None
+    given["validation"] = {"cases": options.held_out} if options.held_out else None
+    return {name: value for name, value in given.items() if value}
+
+
+def _check(options: argparse.Namespace) -> int:
+    """The report and the plan; 5 (unusable values) if the cases cannot be trained on."""
+    from ..training.cases.checks import check_cases
+    from ..training.cases.request import TrainRequest
+
+    if options.data is None:
+        raise UsageError("The folder with the cases is missing; give --data.")
+    report = check_cases(options.data)
+    print(report.text())
+    if report.fatal:
+        return ContentError.exit_status
+    from ..training.cases.job import plan_for
+
+    request = TrainRequest(options.config, options.data, "", seed=options.seed, **_of_cases(options))
+    for sentence in plan_for(report, request, options.device).why:
+        print(sentence)
     return 0
 
 

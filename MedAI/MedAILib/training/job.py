@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 
 from ..errors import ReadError, UsageError
 from .between.job import train_between
-from .cases.job import train_cases
+from .cases.job import run_request
+from .cases.request import TrainRequest
 from .clicks.job import train_clicks
 from .config import Recipe, load_recipe, load_values, recipe_from, task_of
 from .distributed import World
@@ -44,18 +45,26 @@ def train(
     seconds: float | None,
     steps: int | None,
     report: Callable[[dict[str, Any]], None],
+    seed: int | None = None,
+    of_cases: Mapping[str, Any] | None = None,
 ) -> Path:
     """See :func:`MedAILib.training.run`."""
     values, name = load_values(config)
     place = None if data is None else Path(data)
-    order = Order(Path(output), resume, device, seconds, steps, report)
+    if task_of(values) == "cases":
+        if place is None:
+            raise UsageError(f"{name}: this recipe needs a folder with labeled cases; give --data.")
+        asked = {"seconds": seconds, "steps": steps, "seed": seed, "resume": resume, **(of_cases or {})}
+        return run_request(TrainRequest(str(config), str(place), str(output), **asked), device, report).folder
+    if of_cases:
+        raise UsageError(f"{name}: {', '.join(sorted(of_cases))}: only for recipes of labeled cases.")
+    order = Order(Path(output), resume, device, seconds, steps, report, seed)
     others = {
         "registration": train_registration,
         "superres": train_superres,
         "between": train_between,
         "slices": train_slices,
         "clicks": train_clicks,
-        "cases": train_cases,
     }
     other = others.get(task_of(values))
     if other is not None:

@@ -143,10 +143,14 @@ class Loop(ABC):
 
     def fraction(self) -> float:
         """Done share of the budget, the same in all processes."""
+        return self.world.agree(self.share())
+
+    def share(self) -> float:
+        """Done share of the budget, by this process' clock."""
         settings = self.settings
         shares = [self.clock.seconds / settings.seconds] if settings.seconds else []
         shares += [self.clock.step / settings.steps] if settings.steps else []
-        return self.world.agree(max(shares))
+        return max(shares)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Train until the budget is used up or ``stop`` says so; ends with a checkpoint and a validation."""

@@ -16,6 +16,7 @@ from ..errors import UsageError
 from ..progress import Progress
 
 TASKS: dict[str, str] = {
+    "check_cases": "MedAILib.pipeline.train_task:run_check",
     "devices": "MedAILib.inference.devices_task:run",
     "interact": "MedAILib.pipeline.interact_task:run",
     "ping": "MedAILib.worker.tasks:ping",
@@ -23,6 +24,7 @@ TASKS: dict[str, str] = {
     "register": "MedAILib.pipeline.register_task:run",
     "segment": "MedAILib.pipeline.task:run",
     "superres": "MedAILib.pipeline.superres_task:run",
+    "train": "MedAILib.pipeline.train_task:run",
 }
 """Task name to "module:function"."""
 

@@ -169,13 +169,10 @@ def _across(facts: list[CaseFacts], table: tuple[Label, ...], values: list[int],
 
 def _unnamed(facts: list[CaseFacts], table: tuple[Label, ...]) -> list[Problem]:
     """Values that the folder's names do not know: labels.json and the like name all, or something is wrong."""
-    return [
-        Problem(
-            "",
-            f"The value {label.value} has no name, e.g. in {next(one.name for one in facts if label.value in one.voxels)}; "
-            "it is trained on as a class of its own.",
-            False,
-        )
-        for label in table
-        if label.name == f"Label {label.value}" and any(label.value in one.voxels for one in facts)
-    ]
+    problems = []
+    for label in table:
+        having = [one.name for one in facts if label.value in one.voxels]
+        if having and label.name == f"Label {label.value}":
+            text = f"The value {label.value} has no name, e.g. in {having[0]}; it is trained on as a class of its own."
+            problems.append(Problem(having[0], text, False))
+    return problems

@@ -23,6 +23,7 @@ class Choice:
     Attributes:
         name: of the recipe.
         title: of its network, for people.
+        network: its name in :mod:`MedAILib.networks`, as model cards say it.
         description: one or two sentences.
         figures: its row of the benchmark's table; empty where it was not measured.
         data: what it was measured on.
@@ -30,6 +31,7 @@ class Choice:
 
     name: str
     title: str
+    network: str
     description: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
     data: str = ""
@@ -58,8 +60,9 @@ def choices(recipes: Path = RECIPES, figures: Path = FIGURES) -> list[Choice]:
         if values.get("task") == TASK:
             name = file.stem
             row = measured.get("networks", {}).get(name, {})
-            title, description = values.get("title", name), values.get("description", "")
-            found.append(Choice(name, title, description, row, measured.get("data", "") if row else ""))
+            title, network = values.get("title", name), values.get("network", {}).get("name", "")
+            data = measured.get("data", "") if row else ""
+            found.append(Choice(name, title, network, values.get("description", ""), row, data))
     return sorted(found, key=lambda choice: (-(choice.dice or 0.0), choice.name))
 
 

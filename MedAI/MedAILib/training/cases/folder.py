@@ -108,9 +108,7 @@ def _unmarked(name: str) -> str:
     return next((name[: -len(word)] for word in _LABEL_WORDS if name.lower().endswith(word)), name)
 
 
-def _matched(
-    images: Iterable[Path], labels: Iterable[Path], channels: bool
-) -> tuple[list[CaseFiles], list[Problem]]:
+def _matched(images: Iterable[Path], labels: Iterable[Path], channels: bool) -> tuple[list[CaseFiles], list[Problem]]:
     """Cases, and the files that lack their counterpart."""
     parts: dict[str, list[Path]] = {}
     for file in images:

@@ -77,9 +77,7 @@ def measure_cases(
             network, case.image, options, device=device, progress=lambda share: check()
         ).labels.astype(np.uint8)
         target = np.minimum(case.target, 1) if plan.instances else case.target
-        dice = dice_scores(
-            torch.from_numpy(found), torch.from_numpy(np.array(target)), len(plan.table) + 1
-        )
+        dice = dice_scores(torch.from_numpy(found), torch.from_numpy(np.array(target)), len(plan.table) + 1)
         scores[case.name] = tuple(float(value) for value in dice[1:])
         answers[case.name] = found
     return Scores(tuple(label.name for label in plan.table), scores, answers)

@@ -79,7 +79,7 @@ def _parsed(values: Any, file: Path) -> dict[int, str | Label]:
 
 def _pair(key: Any, value: Any) -> tuple[int, str]:
     """(value, name) of an entry in either direction."""
-    if isinstance(value, Mapping) or isinstance(value, list):
+    if isinstance(value, (Mapping, list)):
         raise ValueError(f"{key} is {value}")
     if isinstance(value, int):
         if str(key).lower() == "ignore":

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...errors import ModelError
 from ...geometry import Shape
 from ...inference.ladder import divisor, is_out_of_memory
-from ...networks import NETWORKS, __name__ as _NETWORKS_PACKAGE
-from ...networks import build
+from ...networks import NETWORKS, build
+from ...networks import __name__ as _NETWORKS_PACKAGE
 
 _COMPUTE = {"cpu": 64**3}
 _ACCELERATED = 128**3
@@ -96,10 +95,3 @@ def _bytes_per_voxel(network: nn.Module, inputs: int) -> float:
         for hook in hooks:
             hook.remove()
     return total / (k * j * i)
-
-
-def check_patch(network: nn.Module, patch: Shape, name: str) -> None:
-    """Raises ModelError unless the network takes patches of this size."""
-    unit = units(network)
-    if any(side % step for side, step in zip(patch, unit, strict=True)):
-        raise ModelError(f"{name}: patches of {patch} voxels do not fit the network; it needs sides divisible by {unit}.")

@@ -105,9 +105,7 @@ def cut(array: np.ndarray, start: Sequence[int], shape: Sequence[int]) -> np.nda
     return result
 
 
-def _warped(
-    case: PreparedCase, start: Shape, shape: Shape, matrix: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _warped(case: PreparedCase, start: Shape, shape: Shape, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A turned and scaled patch, whose middle stays; only the box that it looks into is read."""
     half = [(side - 1) / 2 for side in shape]
     reach = (matrix.abs() @ torch.tensor(half)).tolist()

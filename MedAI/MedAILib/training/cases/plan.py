@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class Plan:
     trained: tuple[str, ...]
     held_out: tuple[str, ...]
     instances: bool = False
-    preparation: Preparation = Preparation(crop="none")
+    preparation: Preparation = field(default_factory=lambda: Preparation(crop="none"))
     why: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -137,5 +137,7 @@ def _on_disk(case: PreparedCase, name: Path) -> PreparedCase:
             np.save(file, getattr(case, part))
             parts[part] = np.load(file, mmap_mode="r")
     except OSError as error:
-        raise WriteError(f"{name.parent}: the prepared cases cannot be kept here ({error.strerror or error}).") from error
+        raise WriteError(
+            f"{name.parent}: the prepared cases cannot be kept here ({error.strerror or error})."
+        ) from error
     return PreparedCase(case.name, parts["image"], parts["target"], case.affine, case.spacing, case.spots)

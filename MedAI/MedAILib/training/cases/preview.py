@@ -12,8 +12,8 @@ from ...geometry import axis_codes
 from .measure import Scores
 from .plan import Plan
 from .prepared import PreparedCase
+from .run_folder import PREVIEW
 
-PREVIEW = "preview.png"
 _LEAST = 240
 """Pixels of the shorter side of each of the three pictures, at least."""
 
@@ -63,9 +63,7 @@ def _panel(case: PreparedCase, gray: np.ndarray, classes: np.ndarray, colors: np
     zoom = max(1, -(-_LEAST // max(1, round(min(gray.shape[0] * along_j, gray.shape[1] * along_i) / fine))))
     rows = np.floor((np.arange(max(1, round(gray.shape[0] * along_j / fine)) * zoom) + 0.5) * fine / along_j / zoom)
     columns = np.floor((np.arange(max(1, round(gray.shape[1] * along_i / fine)) * zoom) + 0.5) * fine / along_i / zoom)
-    pick = np.ix_(
-        np.clip(rows.astype(int), 0, gray.shape[0] - 1), np.clip(columns.astype(int), 0, gray.shape[1] - 1)
-    )
+    pick = np.ix_(np.clip(rows.astype(int), 0, gray.shape[0] - 1), np.clip(columns.astype(int), 0, gray.shape[1] - 1))
     shown, numbers = gray[pick], classes[pick]
     picture = np.repeat(shown[..., None], 3, 2)
     edge = _outline(numbers)

@@ -83,7 +83,7 @@ def _read_picture(file: Path) -> list[Image]:
 
 
 def usable(image: Image) -> Image:
-    """The image (c, k, j, i) without voxels that are NaN, infinite or beyond 1e30: they become the lowest of the others.
+    """The image (c, k, j, i) without voxels that are NaN, infinite or beyond 1e30: they become the lowest other value.
 
     A channel without any finite voxel is one that the case lacks; it stays NaN.
     """

@@ -11,6 +11,7 @@ from typing import Any
 from ...errors import ReadError, WriteError
 
 REQUEST, PLAN, RUN_LOG, RUN_CHECKPOINT = "run.json", "plan.json", "log.jsonl", "checkpoint.safetensors"
+PREVIEW, CACHE = "preview.png", "prepared"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ class RunFolder:
             except ValueError:
                 continue
         return lines
+
+    def clear(self) -> None:
+        """Remove what an earlier run left, but for its model; raises WriteError."""
+        try:
+            for name in (REQUEST, PLAN, RUN_LOG, RUN_CHECKPOINT, PREVIEW):
+                (self.path / name).unlink(missing_ok=True)
+            for file in (self.path / CACHE).glob("*.npy"):
+                file.unlink()
+        except OSError as error:
+            raise WriteError(f"{self.path}: cannot be written ({error.strerror or error}).") from error
 
     def write(self, name: str, values: Mapping[str, Any]) -> None:
         """Replace one of the JSON files in one step; raises WriteError."""

@@ -39,9 +39,8 @@ class PlanSettings:
             raise UsageError("spacing must be three numbers above 0, (k, j, i) in mm.")
         if isinstance(self.patch, str) and self.patch != "whole":
             raise UsageError(f'patch must be three sizes (k, j, i) or "whole", not {self.patch!r}.')
-        if self.patch is not None and not isinstance(self.patch, str):
-            if len(self.patch) != 3 or min(self.patch) < 1:
-                raise UsageError("patch must be three sizes above 0, (k, j, i).")
+        if not isinstance(self.patch, (str, type(None))) and (len(self.patch) != 3 or min(self.patch) < 1):
+            raise UsageError("patch must be three sizes above 0, (k, j, i).")
         if self.batch is not None and self.batch < 1:
             raise UsageError("batch must be 1 or more.")
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-
+from ...errors import Cancelled
 from ..distributed import World
 from ..loop import Loop
 from ..precision import autocast
@@ -57,14 +57,24 @@ class CasesTrainer(Loop):
         self.patches = Patches(trained, plan.patch, recipe.augmentation, world.device)
         self.held_out = list(held_out) if world.first else []
         self.scores: Scores | None = None
-        self._measured = (-1, 0.0)  # step and seconds of the last validation
+        self._measured = -1  # step of the last validation
         self._spent = 0.0
 
     def loss_of(self, model: nn.Module, fraction: float) -> torch.Tensor:
         """Of one patch per seed."""
+        self.check()
         batch = self.patches.batch(self.seeds(), fraction)
         with autocast(self.world.device, self.clock.precision):
             return self.objective(model, batch)
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """See :meth:`Loop.run`; a pause leaves a checkpoint behind."""
+        try:
+            super().run(stop)
+            self._validate(1.0)  # what is exported is measured, also where the run was stopped early
+        except Cancelled as paused:
+            self._save()
+            raise Cancelled(f"Paused after {self.clock.step} steps; the training can go on from there.") from paused
 
     def details(self, fraction: float) -> dict[str, Any]:
         """The learning rate, and the seconds that are left."""
@@ -76,13 +86,14 @@ class CasesTrainer(Loop):
     def measure(self, fraction: float) -> dict[str, Any] | None:
         """Dice of the cases held out, whole; skipped while measuring would take too much of the time."""
         step, at = self.clock.step, time.monotonic()
-        worth = self._measured[0] < 0 or fraction >= 1.0 or self._spent <= self.recipe.validation.budget * self.clock.seconds
-        if not self.held_out or not step or self._measured[0] == step or not worth:
+        due = self._measured < 0 or fraction >= 1.0
+        due = due or self._spent <= self.recipe.validation.budget * self.clock.seconds
+        if not self.held_out or not step or self._measured == step or not due:
             return None
         self.scores = measure_cases(
             self.average, self.held_out, self.plan, self.recipe.validation.overlap, str(self.world.device), self.check
         )
         write_preview(self.output, self.held_out, self.scores, self.plan)
         self._spent += time.monotonic() - at
-        self._measured = (step, self.clock.seconds)
-        return {"validation": self.scores.to_json(), "done": round(fraction, 4)}
+        self._measured = step
+        return {"validation": self.scores.to_json(), "done": round(self.share(), 4)}
