@@ -126,7 +126,7 @@ def write_volume(path: Path, array: np.ndarray, affine: np.ndarray | None = None
     return path
 
 
-def write_model(folder: Path, network: torch.nn.Module | None = None, **changes: Any) -> Path:
+def write_model(folder: Path, network: torch.nn.Module | None = None, /, **changes: Any) -> Path:
     """Write a model folder; its name is the model's unless ``changes`` say otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
     fields = card_fields(**{"name": folder.name, **changes})

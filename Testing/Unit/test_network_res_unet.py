@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -19,7 +21,7 @@ def block(inputs: int, outputs: int) -> int:
 
 
 def encoder(widths: list[int]) -> int:
-    pairs = list(zip(widths, widths[1:], strict=False))
+    pairs = list(pairwise(widths))
     return (
         conv(1, widths[0], 25)
         + block(widths[0], widths[0])
@@ -28,7 +30,7 @@ def encoder(widths: list[int]) -> int:
 
 
 def decoder(widths: list[int], outputs: int) -> int:
-    pairs = list(zip(widths, widths[1:], strict=False))
+    pairs = list(pairwise(widths))
     return sum(conv(coarse, fine, 1) + block(fine, fine) for fine, coarse in pairs) + 25 * widths[0] * outputs + outputs
 
 

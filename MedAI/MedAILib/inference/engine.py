@@ -26,6 +26,7 @@ from .ladder import LARGEST_BATCH, Plan, divisor, explain, fit, is_out_of_memory
 from .options import EngineResult, WindowOptions
 from .output import IDENTITY, OutputGrid, OutputMap
 from .precision import channels_last, choose_precision, computing_in
+from .scores import ScoreGrid
 from .slab import Slab
 from .windows import WindowGrid
 
@@ -151,6 +152,11 @@ def _attempt(request: _Request, plan: Plan) -> tuple[EngineResult, Plan]:
         decider = Decider(parts, plan.store, options.confidence)
         slab = Slab(windows, parts.width, decider, plan.store, options.skip_background is not None)
         output = OutputGrid(request.output_shape, request.output_map, request.shape, windows.order, parts.classes)
+        scores = (
+            ScoreGrid(request.output_shape, request.output_map, request.shape, windows.order, parts)
+            if options.scores
+            else None
+        )
         done = skipped = 0
         for row in range(len(windows.stream.starts)):
             slab.open_row(row)
@@ -168,9 +174,18 @@ def _attempt(request: _Request, plan: Plan) -> tuple[EngineResult, Plan]:
             _run(parts, slab, plan, waiting)
             slab.finish_row(row)
             output.write(slab)
+            if scores is not None:
+                scores.write(slab)
     request.progress(1.0)
     result = EngineResult(
-        output.labels, decider.confidence(), [], str(plan.device), plan.precision, len(windows), skipped
+        output.labels,
+        decider.confidence(),
+        [],
+        str(plan.device),
+        plan.precision,
+        len(windows),
+        skipped,
+        scores.scores if scores is not None else None,
     )
     return result, plan
 

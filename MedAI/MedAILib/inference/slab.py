@@ -102,6 +102,10 @@ class Slab:
         """Labels (a, b) of a final row."""
         return self.labels[number % self.depth]
 
+    def feature_row(self, number: int) -> torch.Tensor:
+        """Features (a, b, width) of a final row."""
+        return self.values[number % self.depth]
+
     def interpolate(self, corners: torch.Tensor, weights: torch.Tensor, labels: torch.Tensor) -> None:
         """Decide points between voxels.
 

@@ -102,10 +102,11 @@ class ResUNetR(nn.Module):
     The text gives the kernels and their order; widths, the addition of skip connections and the 1x5x5 convolution at
     the end are those of the authors' published code.
 
-    Deviations: the mask is a softmax over ``classes``, so that ordinary label maps can be learned too, with the boundary
-    as an additional task; of two classes it is the paper's sigmoid of the difference. The normalization is by groups of
-    channels, where the published code has batches, as these are of two patches. Upsampled features are added to those
-    of the way down as they are, which the published code passes through one more convolution at the finest level.
+    Deviations: the mask is a softmax over ``classes``, so that ordinary label maps can be learned too, with the
+    boundary as an additional task; of two classes it is the paper's sigmoid of the difference. The normalization is by
+    groups of channels, where the published code has batches, as these are of two patches. Upsampled features are added
+    to those of the way down as they are, which the published code passes through one more convolution at the finest
+    level.
 
     Args:
         inputs: channels of the image.
