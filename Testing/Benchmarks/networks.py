@@ -36,7 +36,7 @@ NETWORKS = {
     "relational-unet": "RelationalUNet",
 }
 """Recipe to name."""
-PATCH = (40, 56, 40)
+PATCH = (48, 64, 48)
 BATCH = 2
 FIGURES = HERE.parents[1] / "MedAI" / "MedAILib" / "training" / "figures.json"
 
@@ -58,13 +58,13 @@ class Run:
     figures: dict[str, Any]
 
 
-def adapted(recipe: str, steps: int, split: Split) -> dict[str, Any]:
-    """A shipped recipe with what all networks have in common."""
+def adapted(recipe: str, seed: int, steps: int, split: Split) -> dict[str, Any]:
+    """A shipped recipe with what all networks have in common; validation happens at the beginning and at the end."""
     values, _ = load_values(recipe)
     values["plan"] = {**values.get("plan", {}), "patch": list(PATCH), "batch": BATCH}
     training = {name: value for name, value in values["training"].items() if name != "seconds"}
-    values["training"] = {**training, "steps": steps}
-    values["validation"] = {**values.get("validation", {}), "cases": split.held_out}
+    values["training"] = {**training, "steps": steps, "seed": seed}
+    values["validation"] = {**values.get("validation", {}), "cases": split.held_out, "budget": 0.0}
     return values
 
 
@@ -79,9 +79,9 @@ def trained(recipe: str, seed: int, steps: int, runs: Path, split: Split) -> Run
     done = folder / "done.json"
     if not done.is_file():
         config, costs = folder / f"{recipe}.json", folder / "seconds.json"
-        config.write_text(json.dumps(adapted(recipe, steps, split)), encoding="utf-8")
+        config.write_text(json.dumps(adapted(recipe, seed, steps, split)), encoding="utf-8")
         command = [sys.executable, "-m", "MedAILib", "train", str(config), "--data", str(runs / "data")]
-        command += ["--output", str(folder), "--device", "cpu", "--seed", str(seed), "--quiet"]
+        command += ["--output", str(folder), "--device", "cpu", "--quiet"]
         spent = json.loads(costs.read_text(encoding="utf-8")) if costs.is_file() else 0.0
         if not costs.is_file():
             spent = run_alone(command, folder / "model" / "model.json", folder / "train.txt").cpu
@@ -148,7 +148,7 @@ def report(options: argparse.Namespace, found: dict[str, dict[str, Any]]) -> Ite
         split.copy_to(data)
     yield f"Hippocampus MR: {len(split.train)} cases to train on, {len(split.test)} for testing; {options.steps} steps"
     yield f"of {BATCH} patches of {PATCH[0]} x {PATCH[1]} x {PATCH[2]} voxels; one thread of {processor()}."
-    yield "Dice ± standard deviation over cases and seeds, its mean ± that of the seeds' means (number of seeds); HD95 in mm,"
+    yield "Dice ± standard deviation over cases and seeds, its mean ± that of the means of seeds (how many); HD95 in mm,"
     yield "surface Dice at 1 mm; CPU seconds of the whole training, and of one case from the image to its labels."
     yield ""
     names = [f"Dice {name}" for name in split.classes.values()]
