@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import slicer
+import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -29,8 +30,8 @@ class MedAI(ScriptedLoadableModule):
         self.parent.helpText = _(
             "Finds anatomical structures in a volume with a trained network and adds them to the scene as named, "
             "coded segments with their volumes. The tab Correct, and the effect AI assist of the Segment Editor, put a "
-            "segment right, or draw a new one, with a few clicks and strokes. All is computed here, outside "
-            "Slicer's process. For research only."
+            "segment right, or draw a new one, with a few clicks and strokes. The tab Train makes a model of your own "
+            "from cases that you have segmented. All is computed here, outside Slicer's process. For research only."
         ) + _(' <a href="{url}">Documentation</a>').format(url="https://github.com/SlicerMedAI/SlicerMedAI#readme")
         self.parent.acknowledgementText = _(
             "MedAI is open source under the Apache License 2.0. The card of each model names the data and the "
@@ -60,11 +61,13 @@ class MedAIWidget(ModuleWidget):
         """Build the panel; called when the user opens the module for the first time."""
         from MedAISlicer.correct_tab import CorrectTab
         from MedAISlicer.panel import Panel
+        from MedAISlicer.train.tab import TrainTab
 
         super().setup()
         self.logic = MedAILogic()
         self._panel = Panel(self.ui)
         self._correct = CorrectTab(self.ui)
+        self._train = TrainTab(self.ui, lambda name: slicer.util.loadUI(self.resourcePath(name)), self.onModelAdded)
         self.ui.tabWidget.connect("currentChanged(int)", self.onTabChanged)
         self.ui.correctButton.connect("clicked(bool)", self.onCorrectButton)
         self.ui.sampleButton.connect("clicked(bool)", self.onSampleButton)
@@ -82,6 +85,7 @@ class MedAIWidget(ModuleWidget):
         from MedAISlicer import undo
 
         self._correct.close()
+        self._train.close()
         super().cleanup()
         undo.forget()
         close_workers()
@@ -94,6 +98,7 @@ class MedAIWidget(ModuleWidget):
     def exit(self) -> None:
         """Called each time the user opens another module; a run goes on."""
         self._correct.leave()
+        self._train.leave()
         super().exit()
 
     def onSceneReady(self, caller: Any, event: Any) -> None:
@@ -107,6 +112,7 @@ class MedAIWidget(ModuleWidget):
         from MedAISlicer import undo
 
         self._correct.scene_closes()
+        self._train.scene_closes()
         super().onSceneStartClose(caller, event)
         undo.forget()
         self._dropResult()
@@ -144,6 +150,7 @@ class MedAIWidget(ModuleWidget):
     def onTabChanged(self, index: int) -> None:
         """The user went to another tab."""
         self._correct.leave()
+        self._train.leave()
         self._enterTab()
 
     def onCorrectButton(self) -> None:
@@ -152,6 +159,19 @@ class MedAIWidget(ModuleWidget):
         if segmentation is not None:
             with slicer.util.tryWithErrorDisplay(None):
                 self._correct.correct(segmentation, self.logic.madeOn(segmentation) or self._parameterNode.inputVolume)
+
+    def onModelAdded(self, name: str) -> None:
+        """There is a new model, which is chosen now."""
+        parameters = self.logic.getParameterNode()
+        parameters.model = name
+        if self._parameterNode is not None:
+            self.setParameterNode(parameters)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, caller: Any, event: Any, node: Any) -> None:
+        """A run one of whose nodes is deleted cannot be brought to an end."""
+        super().onNodeAboutToBeRemoved(caller, event, node)
+        self._train.node_goes(node)
 
     def onSampleButton(self) -> None:
         """Load the sample and choose it."""
@@ -166,6 +186,8 @@ class MedAIWidget(ModuleWidget):
         if self._correct.shown and self._parameterNode is not None:
             parameters = self._parameterNode
             self._correct.enter(parameters.outputSegmentation, parameters.inputVolume)
+        if self._train.shown:
+            self._train.enter()
 
     def _connectors(self) -> dict[str, Any]:
         from MedAISlicer.choices import ItemDataConnector

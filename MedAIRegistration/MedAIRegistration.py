@@ -49,7 +49,8 @@ class MedAIRegistrationWidget(ResultWidget):
         self.initializeParameterNode()
 
     def _connectors(self) -> dict[str, Any]:
-        from MedAISlicer.registration.connectors import CheckedNodes, ChosenSegment, ChosenSegmentation
+        from MedAISlicer.choices import CheckedNodes
+        from MedAISlicer.registration.connectors import ChosenSegment, ChosenSegmentation
 
         return super()._connectors() | {
             "carried": CheckedNodes(self.ui.carriedComboBox),

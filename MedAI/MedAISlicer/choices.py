@@ -1,4 +1,4 @@
-"""Ties widgets to parameters that Slicer's own connectors do not know; here combo boxes whose items come and go."""
+"""Ties widgets to parameters that Slicer's own connectors do not know: items that come and go, and several nodes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from slicer.parameterNodeWrapper import GuiConnector
+
+Node = Any
 
 
 class NamedConnector(GuiConnector):
@@ -50,6 +52,29 @@ class ItemDataConnector(NamedConnector):
             index = self._widget.count - 1
         if index != self._widget.currentIndex:
             self._widget.setCurrentIndex(index)
+
+
+class CheckedNodes(NamedConnector):
+    """The parameter holds the nodes that are checked in a qMRMLCheckableNodeComboBox."""
+
+    def _connect(self) -> None:
+        self._widget.checkedNodesChanged.connect(self.changed)
+
+    def _disconnect(self) -> None:
+        self._widget.checkedNodesChanged.disconnect(self.changed)
+
+    def read(self) -> list[Node]:
+        return list(self._widget.checkedNodes())
+
+    def write(self, value: list[Node]) -> None:
+        wanted = {node.GetID() for node in value if node is not None}
+        for node in self._widget.checkedNodes():
+            if node.GetID() not in wanted:
+                self._widget.uncheck(node)
+        present = {node.GetID() for node in self._widget.checkedNodes()}
+        for node in value:
+            if node is not None and node.GetID() not in present:
+                self._widget.check(node)
 
 
 def fill(widget: Any, items: Iterable[tuple[str, str]], keep: str) -> None:

@@ -31,6 +31,10 @@ class RunPanel:
         """One sentence about a run that has ended well."""
         return ""
 
+    def status_line(self, status: Status) -> str:
+        """What a run that is on is doing."""
+        return wording.status_line(status)
+
     def show_devices(self, choices: list[Choice], chosen: str) -> None:
         """Offer these devices."""
         fill(self._ui.deviceComboBox, choices, chosen)
@@ -50,7 +54,7 @@ class RunPanel:
         if not busy:
             return
         self._ui.progressBar.value = int(100.0 * status.fraction)
-        line = wording.status_line(status)
+        line = self.status_line(status)
         self._say(line)
         can_cancel = status.state in (State.STARTING, State.RUNNING, State.CONCLUDING)
         self._ui.applyButton.text = _("Cancel")

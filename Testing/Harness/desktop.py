@@ -171,7 +171,8 @@ def desktop() -> Desktop:
     if reason:
         raise RuntimeError(reason)
     import slicer
-    from PySide6.QtGui import QIcon
+    from PySide6.QtCore import Qt
+    from PySide6.QtGui import QIcon, QPixmap
     from PySide6.QtWidgets import QApplication
 
     from . import effects, parameters, pythonqt, scripted
@@ -180,7 +181,7 @@ def desktop() -> Desktop:
     here = Desktop()
     for name, classes in (("qt", pythonqt.QT), ("ctk", pythonqt.CTK)):
         _module(name, {cls.__name__: cls for cls in classes})
-    sys.modules["qt"].QIcon = QIcon  # type: ignore[attr-defined]
+    sys.modules["qt"].__dict__.update(QIcon=QIcon, QPixmap=QPixmap, Qt=Qt)
     for cls in pythonqt.SLICER:
         setattr(slicer, cls.__name__, cls)
     _module(

@@ -22,6 +22,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from .plot import qMRMLPlotView
+
 
 class qMRMLWidget(QWidget):
     """The top widget of a module: passes the scene on."""
@@ -409,6 +411,7 @@ PLACEHOLDERS = (
     ctkSliderWidget,
     qMRMLNodeComboBox,
     qMRMLCheckableNodeComboBox,
+    qMRMLPlotView,
     qMRMLSegmentSelectorWidget,
     qMRMLTableView,
 )

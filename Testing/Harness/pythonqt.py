@@ -150,8 +150,15 @@ class QWidget(QObject):
 
 class QLabel(QWidget):
     made_of = QtWidgets.QLabel
-    properties = ("text", "textFormat", "wordWrap")
+    properties = ("text", "textFormat", "wordWrap", "pixmap")
+    methods = ("setText", "setPixmap", "clear")
+
+
+class QLineEdit(QWidget):
+    made_of = QtWidgets.QLineEdit
+    properties = ("text", "placeholderText", "readOnly")
     methods = ("setText", "clear")
+    signals = ("textChanged", "editingFinished")
 
 
 class QPushButton(QWidget):
@@ -313,10 +320,16 @@ class qMRMLTableView(QWidget):
     methods = ("setMRMLScene", "setMRMLTableNode", "mrmlTableNode", "resizeColumnsToContents")
 
 
+class qMRMLPlotView(QWidget):
+    made_of = placeholders.qMRMLPlotView
+    methods = ("setMRMLScene", "setMRMLPlotViewNode", "fitToContent")
+
+
 QT = (
     QObject,
     QWidget,
     QLabel,
+    QLineEdit,
     QPushButton,
     QCheckBox,
     QSlider,
@@ -333,6 +346,7 @@ SLICER = (
     qMRMLWidget,
     qMRMLNodeComboBox,
     qMRMLCheckableNodeComboBox,
+    qMRMLPlotView,
     qMRMLSegmentEditorWidget,
     qMRMLSegmentSelectorWidget,
     qMRMLTableView,

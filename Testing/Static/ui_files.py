@@ -13,20 +13,24 @@ import sources
 
 ASSIST_UI = sources.REPOSITORY / "MedAI" / "Resources" / "UI" / "AIAssist.ui"
 """The options of the Segment Editor effect."""
+TRAIN_UI = ASSIST_UI.with_name("MedAITrain.ui")
+"""The tab Train of the MedAI module."""
 UI_FILES = (
     *(module.parent / "Resources" / "UI" / f"{module.stem}.ui" for module in sources.MODULE_FILES),
     ASSIST_UI,
+    TRAIN_UI,
 )
 UI_VARIABLES = ("ui", "_ui")
 PACKAGES = {
     "MedAIRegistration": sources.SLICER_SIDE / "registration",
     "MedAISuperRes": sources.SLICER_SIDE / "superres",
     "AIAssist": sources.SLICER_SIDE / "assist",
+    "MedAITrain": sources.SLICER_SIDE / "train",
 }
 """Module to the part of the Slicer side that is its own; the rest is the MedAI module's."""
 SHARED = {
     "module_widget.py": UI_FILES[:3],
-    "run_panel.py": UI_FILES[:3],
+    "run_panel.py": (*UI_FILES[:3], TRAIN_UI),
     "result_panel.py": UI_FILES[1:3],
     "result_widget.py": UI_FILES[1:3],
 }
@@ -74,7 +78,7 @@ def panels_of(source: Path) -> tuple[Path, ...]:
     if source.parent == sources.SLICER_SIDE and source.name in SHARED:
         return SHARED[source.name]
     for path in UI_FILES[1:]:
-        folders = (PACKAGES[path.stem], *([path.parents[2]] if path != ASSIST_UI else []))
+        folders = (PACKAGES[path.stem], *([path.parents[2]] if path not in (ASSIST_UI, TRAIN_UI) else []))
         if any(folder in source.parents for folder in folders):
             return (path,)
     return UI_FILES[:1]

@@ -1,4 +1,4 @@
-"""Ties widgets to parameters that Slicer's own connectors do not know: several nodes, and a segment of a node."""
+"""Ties widgets to parameters that Slicer's own connectors do not know: a segment of a node."""
 
 from __future__ import annotations
 
@@ -7,29 +7,6 @@ from typing import Any
 from ..choices import NamedConnector
 
 Node = Any
-
-
-class CheckedNodes(NamedConnector):
-    """The parameter holds the nodes that are checked in a qMRMLCheckableNodeComboBox."""
-
-    def _connect(self) -> None:
-        self._widget.checkedNodesChanged.connect(self.changed)
-
-    def _disconnect(self) -> None:
-        self._widget.checkedNodesChanged.disconnect(self.changed)
-
-    def read(self) -> list[Node]:
-        return list(self._widget.checkedNodes())
-
-    def write(self, value: list[Node]) -> None:
-        wanted = {node.GetID() for node in value if node is not None}
-        for node in self._widget.checkedNodes():
-            if node.GetID() not in wanted:
-                self._widget.uncheck(node)
-        present = {node.GetID() for node in self._widget.checkedNodes()}
-        for node in value:
-            if node is not None and node.GetID() not in present:
-                self._widget.check(node)
 
 
 class ChosenSegmentation(NamedConnector):

@@ -1,0 +1,300 @@
+"""The tab in which a network is trained on cases of one's own. The training goes on while other tabs are used."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from MedAILib.training.cases.request import TrainRequest
+from MedAILib.training.cases.run_folder import PREVIEW, RUN_LOG
+from MedAILib.worker import client
+
+from ..choices import CheckedNodes, ItemDataConnector
+from ..devices import DeviceQuestion
+from ..pulse import Pulse
+from ..reporting import report
+from ..requirements import ensure
+from ..run import Outcome, RunController, Status
+from . import asked
+from .cases import cases_of, source_of
+from .connectors import ChosenPath, TypedText
+from .curves import Curves, forget, view_node
+from .folder import newest_unfinished, unfinished
+from .panel import TrainPanel
+from .parameters import Source, TrainParameterNode, parameters, usual_folder
+from .run import CheckRun, Report, Trained, TrainingRun
+
+Node = Any
+
+TRAIN = 2
+"""The tab's number."""
+
+_LOOK_S = 1.0
+"""Time between two looks at the log."""
+
+_END_S = 5.0
+"""Patience for the last checkpoint when Slicer closes."""
+
+
+class TrainTab:
+    """Makes its widgets when it is seen for the first time.
+
+    Args:
+        ui: the named child widgets of MedAI.ui.
+        load: makes the widget of a .ui file.
+        trained: told the name of each new model.
+    """
+
+    def __init__(self, ui: Any, load: Callable[[str], Any], trained: Callable[[str], None]) -> None:
+        self._tab, self._load, self._trained = ui, load, trained
+        self._panel: TrainPanel | None = None
+        self._parameters: TrainParameterNode | None = None
+        self._tags: list[int] = []
+        self._observation = 0
+        self._run: CheckRun | TrainingRun | None = None
+        self._then_train = False
+        self._checked: Path | None = None
+        self._source: Source | None = None
+        self._worker: Any = None
+        self._curves: Curves | None = None
+        self._looked = 0.0
+        self.controller = RunController(Pulse(self._beat), self._changed, self._ended)
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is this tab that the user sees."""
+        return bool(self._tab.tabWidget.currentIndex == TRAIN)
+
+    @property
+    def training(self) -> bool:
+        """Whether a network is being trained now."""
+        return self.controller.busy and isinstance(self._run, TrainingRun)
+
+    def enter(self) -> None:
+        """The user opened the tab, or the module with it."""
+        if self._panel is None:
+            self._make()
+        self._connect()
+
+    def leave(self) -> None:
+        """The user went to another tab, or to another module; a training goes on."""
+        self._disconnect()
+
+    def scene_closes(self) -> None:
+        """All nodes are about to go away, the curves too: a training is paused."""
+        self.controller.cancel(_("The scene was closed."))
+        self._disconnect()
+        self._curves = None
+        if self._panel is not None:
+            self._panel.show_report(None)
+            self._panel.show_curves(None, None)
+
+    def node_goes(self, node: Node) -> None:
+        """A node is about to be removed: cases that are being written may lack it."""
+        if self.controller.busy and self._run is not None and self._run.uses(node):
+            self.controller.cancel(_("{name} was deleted.").format(name=node.GetName()))
+
+    def close(self) -> None:
+        """The module goes away; a training gets the time to save its state."""
+        if self._panel is not None:
+            self._devices.stop()
+        self._disconnect()
+        if self.training:
+            self.controller.cancel()
+            end = time.monotonic() + _END_S
+            while self.controller.busy and time.monotonic() < end:
+                time.sleep(0.05)
+                self.controller.tick()
+        self.controller.abandon()
+        self._close_worker()
+
+    def _make(self) -> None:
+        widget = self._load("UI/MedAITrain.ui")
+        self._tab.trainTab.layout().addWidget(widget)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        widget.setMRMLScene(slicer.mrmlScene)
+        self._panel = TrainPanel(self.ui)
+        self._devices = DeviceQuestion(self._devices_known)
+        self.ui.applyButton.connect("clicked(bool)", self.on_apply)
+        self.ui.stopButton.connect("clicked(bool)", self.on_stop)
+        self.ui.checkButton.connect("clicked(bool)", self.on_check)
+        self.ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self._on_advanced)
+
+    def _connect(self) -> None:
+        self._disconnect()
+        node = self._parameters = parameters()
+        node.network = self._panel.load_choices(node.network, node.start)
+        if not node.outputFolder:
+            node.outputFolder = str(usual_folder())
+        if not node.modelName:
+            self._choose_name(node)
+        connectors = {
+            "dataFolder": ChosenPath(self.ui.dataFolderPathEdit),
+            "outputFolder": ChosenPath(self.ui.outputFolderPathEdit),
+            "modelName": TypedText(self.ui.nameLineEdit),
+            "network": ItemDataConnector(self.ui.networkComboBox),
+            "start": ItemDataConnector(self.ui.startComboBox),
+            "device": ItemDataConnector(self.ui.deviceComboBox),
+            "segmentations": CheckedNodes(self.ui.segmentationsSelector),
+        }
+        self._tags = [node.connectGui(self.ui), node.connectParametersToGui(connectors)]
+        self._observation = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_parameters)
+        self._update()
+
+    def _disconnect(self) -> None:
+        if self._parameters is not None:
+            self._parameters.RemoveObserver(self._observation)
+            for tag in self._tags:
+                self._parameters.disconnectGui(tag)
+        self._parameters, self._tags = None, []
+
+    def _choose_name(self, node: TrainParameterNode) -> None:
+        """That of a training which waits to be resumed, else one that is free."""
+        waiting = newest_unfinished(Path(node.outputFolder).expanduser())
+        if waiting is not None:
+            self._panel.show_unfinished(waiting)
+        node.modelName = (waiting or {}).get("title") or asked.free_title()
+
+    def _on_parameters(self, caller: Any = None, event: Any = None) -> None:
+        node = self._parameters
+        if node is None or slicer.mrmlScene.IsImporting():
+            return
+        came, self._source = self._source is not node.source, node.source
+        if came and node.source is Source.SCENE and not node.segmentations:
+            # All that can be cases are, until the user unchecks some.
+            node.segmentations = [one for one in _segmentations() if source_of(one) is not None]
+        node.network = self._panel.network_for(node.network, node.start)
+        self._update()
+
+    def _update(self) -> None:
+        node = self._parameters
+        if node is None:
+            return
+        self._panel.show_choices(node)
+        if not self.controller.busy:
+            reason = asked.why_no_cases(node)
+            self._panel.show_check(reason)
+            self._panel.show_ready(reason or asked.why_no_name(node), unfinished(asked.training_folder(node)))
+
+    def on_check(self) -> None:
+        """Look at the cases without training."""
+        with slicer.util.tryWithErrorDisplay(None):
+            self._check(then_train=False)
+
+    def on_apply(self) -> None:
+        """Train, or go on; while a run is on, pause or cancel it."""
+        if self.controller.busy:
+            self.controller.cancel()
+            return
+        with slicer.util.tryWithErrorDisplay(None):
+            folder = asked.training_folder(self._parameters)
+            if unfinished(folder) is not None:
+                self._train(asked.request_to_resume(self._parameters))
+            elif self._checked == asked.data_folder(self._parameters):
+                self._train(asked.request_of(self._parameters))
+            else:
+                self._check(then_train=True)
+
+    def on_stop(self) -> None:
+        """End the training with what it has."""
+        self.controller.conclude()
+
+    def _check(self, then_train: bool) -> None:
+        ensure(torch=then_train)
+        node, self._then_train = self._parameters, then_train
+        folder, scene = asked.data_folder(node), None
+        if node.source is Source.SCENE:
+            scene = cases_of(node.segmentations)
+            if not scene.cases:
+                self._panel.show_report(Report(folder, problems=scene.problems))
+                return
+        logging.info("MedAI: looking at the cases in %s", folder)
+        self._start(CheckRun(self._get_worker(node.device), folder, scene))
+
+    def _train(self, request: TrainRequest) -> None:
+        ensure()
+        run = TrainingRun(self._get_worker(self._parameters.device), request)
+        logging.info("MedAI: training %s in %s", run.name, run.folder)
+        forget(run.folder)
+        self._curves = Curves(run.folder, run.folder / RUN_LOG, run.name)
+        self._panel.show_curves(None, None)
+        self._start(run)
+
+    def _start(self, run: CheckRun | TrainingRun) -> None:
+        self._run = run
+        self.controller.start(run)
+
+    def _beat(self) -> None:
+        self.controller.tick()
+        if self.training and time.monotonic() - self._looked > _LOOK_S:
+            self._look()
+
+    def _look(self) -> None:
+        """Bring what the training has written into the scene and the tab."""
+        self._looked = time.monotonic()
+        if self._curves is None or not isinstance(self._run, TrainingRun):
+            return
+        if self._curves.update():
+            self._panel.show_curves(self._curves, view_node(parameters().parameterNode))
+        self._panel.show_preview(self._run.folder / PREVIEW)
+
+    def _changed(self, status: Status) -> None:
+        self._panel.show_busy(status, isinstance(self._run, TrainingRun))
+
+    def _ended(self, outcome: Outcome) -> None:
+        self._look()
+        run, self._run = self._run, None
+        waiting = unfinished(run.folder) if isinstance(run, TrainingRun) else None
+        if isinstance(run, TrainingRun):
+            self._close_worker()
+        self._panel.show_outcome(outcome, waiting)
+        if isinstance(outcome.result, Trained) and outcome.result.model:
+            logging.info("MedAI: the model %s is trained", outcome.result.model)
+            self._trained(outcome.result.model)
+        if self._parameters is not None:
+            self._panel.load_choices(self._parameters.network, self._parameters.start)
+        self._update()
+        if isinstance(outcome.result, Report):
+            self._on_report(outcome.result)
+        report(outcome)
+
+    def _on_report(self, found: Report) -> None:
+        self._panel.show_report(found)
+        node = self._parameters
+        if node is None:
+            return
+        # The scene may change unseen, a folder hardly.
+        self._checked = found.folder if not found.fatal and node.source is Source.FOLDER else None
+        if self._then_train and not found.fatal:
+            self._train(asked.request_of(node))
+
+    def _get_worker(self, device: str) -> Any:
+        if self._worker is None or self._worker.device != device:
+            self._close_worker()
+            self._worker = client.Worker(device)
+        return self._worker
+
+    def _close_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def _on_advanced(self, collapsed: bool) -> None:
+        if not collapsed:
+            with slicer.util.tryWithErrorDisplay(_("The devices could not be listed.")):
+                self._devices.ask()
+
+    def _devices_known(self, found: list[tuple[str, str]]) -> None:
+        self._panel.show_devices(found, self.ui.deviceComboBox.currentData)
+
+
+def _segmentations() -> list[Node]:
+    scene, kind = slicer.mrmlScene, "vtkMRMLSegmentationNode"
+    return [scene.GetNthNodeByClass(number, kind) for number in range(scene.GetNumberOfNodesByClass(kind))]

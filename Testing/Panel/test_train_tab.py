@@ -1,0 +1,444 @@
+"""The tab Train of the MedAI panel: from cases to a model, with a worker that does as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from Panel.steps import press
+from Panel.train_steps import (
+    TRAIN,
+    TrainWorker,
+    begin,
+    busy,
+    checked,
+    choose_source,
+    curves,
+    losses,
+    open_tab,
+    ui_of,
+    until_idle,
+)
+
+FOLDER, SCENE = range(2)
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch) -> TrainWorker:
+    """The worker of the training."""
+    import MedAILib.worker.client
+
+    fresh = TrainWorker()
+    monkeypatch.setattr(MedAILib.worker.client, "Worker", fresh)
+    return fresh
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def ui(panel: Any, trainer: TrainWorker, data: Path) -> Any:
+    """The open tab with a folder chosen."""
+    widgets = open_tab(panel)
+    widgets.dataFolderPathEdit.setCurrentPath(str(data))
+    return widgets
+
+
+@pytest.fixture
+def add_case(desk: Any, add_volume: Callable[..., Any]) -> Callable[..., Any]:
+    """Puts a volume and a segmentation of it into the scene."""
+
+    def add(name: str, *structures: str, on: Any = None) -> Any:
+        import slicer
+
+        from MedAISlicer import mrml
+
+        volume = on or add_volume(name)
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} segmentation")
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        for number, structure in enumerate(structures):
+            array = np.zeros((6, 7, 8), np.uint8)
+            array[1 + number, 1:4, 1:5] = 1
+            segment = slicer.vtkSegment()
+            segment.SetName(structure)
+            segment.AddRepresentation("Binary labelmap", mrml.layer_from_array(array, mrml.local_affine(volume)))
+            node.GetSegmentation().AddSegment(segment)
+        return node
+
+    return add
+
+
+def train(desk: Any, panel: Any, trainer: TrainWorker) -> Path:
+    """Press Train with good cases; the folder of the training that is on now."""
+    press(ui_of(panel).applyButton)
+    begin(desk, panel, trainer, "check_cases")
+    trainer.report()
+    begin(desk, panel, trainer, "train")
+    return trainer.write()
+
+
+def look(desk: Any, panel: Any) -> None:
+    """Let the tab read the log now."""
+    panel._train._look()
+
+
+def charts(desk: Any) -> list[Any]:
+    scene = desk.scene.scene
+    return [
+        scene.GetNthNodeByClass(number, "vtkMRMLPlotChartNode")
+        for number in range(scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode"))
+    ]
+
+
+def test_the_tab_makes_nothing_before_it_is_seen(panel: Any, trainer: TrainWorker) -> None:
+    assert not hasattr(panel._train, "ui")
+    assert trainer.devices == []
+
+
+def test_without_cases_there_is_a_reason_and_no_training(panel: Any, trainer: TrainWorker, tmp_path: Path) -> None:
+    widgets = open_tab(panel)
+    assert "folder" in widgets.applyButton.toolTip
+    assert not widgets.applyButton.enabled
+    assert not widgets.checkButton.enabled
+    widgets.dataFolderPathEdit.setCurrentPath(str(tmp_path / "nowhere"))
+    assert "nowhere" in widgets.applyButton.toolTip
+    widgets.dataFolderPathEdit.setCurrentPath(str(tmp_path))
+    assert widgets.applyButton.enabled
+    assert widgets.applyButton.text == "Train"
+
+
+def test_a_name_that_a_model_has_is_not_taken_again(ui: Any) -> None:
+    ui.nameLineEdit.text = "Tiny"
+    assert "a model named tiny already" in ui.applyButton.toolTip
+    assert not ui.applyButton.enabled
+    ui.nameLineEdit.text = "***"
+    assert "letters" in ui.applyButton.toolTip
+    ui.nameLineEdit.text = "Größe 2"
+    assert ui.applyButton.enabled
+
+
+def test_check_tells_what_is_in_the_cases_and_what_is_wrong(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, data: Path
+) -> None:
+    press(ui.checkButton)
+    begin(desk, panel, trainer, "check_cases")
+    assert trainer.asked == {"data": str(data)}
+    trainer.report(
+        ("a", "a: the label map is empty.", False), ("b.nii", "b.nii has no label map of the same name.", True)
+    )
+    until_idle(desk, panel)
+    text = ui.reportLabel.text
+    assert "3 cases can be used." in text
+    assert "Ball: in 3 cases, 1.25 ml." in text
+    assert "Error: b.nii has no label map of the same name." in text
+    assert "Warning: a: the label map is empty." in text
+    assert "stands in the way" not in text
+    assert desk.messages == []
+
+
+def test_a_training_does_not_begin_with_cases_that_have_errors(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker
+) -> None:
+    press(ui.applyButton)
+    begin(desk, panel, trainer, "check_cases")
+    assert ui.applyButton.text == "Cancel"
+    trainer.report(("b.nii", "b.nii has no label map of the same name.", True))
+    until_idle(desk, panel)
+    assert [task for task, _, _ in trainer.messages] == ["check_cases"]
+    assert "Error: b.nii" in ui.reportLabel.text
+    assert ui.applyButton.text == "Train"
+
+
+def test_what_was_chosen_is_what_the_worker_is_asked_for(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, data: Path, models: Path
+) -> None:
+    ui.nameLineEdit.text = "My liver"
+    ui.budgetSpinBox.setValue(30.0)
+    ui.spacingSpinBox.setValue(1.5)
+    ui.patchSpinBox.setValue(64.0)
+    ui.seedSpinBox.setValue(7.0)
+    ui.networkComboBox.setCurrentIndex(ui.networkComboBox.findData("vnet"))
+    ui.deviceComboBox.setCurrentIndex(ui.deviceComboBox.findData("cpu"))
+    folder = train(desk, panel, trainer)
+    assert folder == models.parent / "training" / "my-liver"
+    assert trainer.devices == ["cpu"]
+    wanted = {
+        "recipe": "vnet",
+        "data": str(data),
+        "output": str(folder),
+        "name": "my-liver",
+        "title": "My liver",
+        "seconds": 1800.0,
+        "start": None,
+        "plan": {"spacing": [1.5, 1.5, 1.5], "patch": [64, 64, 64]},
+        "seed": 7,
+        "resume": False,
+        "install": True,
+    }
+    assert {name: trainer.asked[name] for name in wanted} == wanted
+
+
+def test_a_model_to_start_from_brings_its_network_along(desk: Any, panel: Any, ui: Any, trainer: TrainWorker) -> None:
+    ui.networkComboBox.setCurrentIndex(ui.networkComboBox.findData("vnet"))
+    ui.startComboBox.setCurrentIndex(ui.startComboBox.findData("tiny"))
+    assert "esidual" in ui.networkComboBox.currentText
+    train(desk, panel, trainer)
+    assert trainer.asked["start"] == "tiny"
+    assert trainer.asked["recipe"] == "residual-unet"
+    assert trainer.asked["plan"] == {}
+
+
+def test_curves_and_figures_follow_the_log(desk: Any, panel: Any, ui: Any, trainer: TrainWorker) -> None:
+    train(desk, panel, trainer)
+    trainer.step("Training", 0.25, 90.0)
+    assert desk.wait(lambda: "Training, about 2 min left" in ui.statusLabel.text)
+    assert ui.progressBar.value == 25
+    assert ui.curvesCollapsibleButton.collapsed
+    trainer.write(*losses(1.2, 0.9), checked(20, Ball=0.5, Core=0.3))
+    look(desk, panel)
+    assert not ui.curvesCollapsibleButton.collapsed
+    assert curves(panel)["Loss"] == ((10 / 60, 1.2), (20 / 60, 0.9))
+    assert curves(panel)["Dice"] == ((20 / 60, 0.4),)
+    assert curves(panel)["Core"] == ((20 / 60, 0.3),)
+    trainer.write(*losses(0.7, first=30), checked(30, Ball=0.8, Core=0.6))
+    look(desk, panel)
+    assert curves(panel)["Loss"][-1] == (0.5, 0.7)
+    assert curves(panel)["Ball"] == ((20 / 60, 0.5), (0.5, 0.8))
+    assert ui.figuresLabel.text == "Loss 0.7. Validation cases: Dice 0.700 (Ball 0.800, Core 0.600)."
+
+
+def test_the_picture_of_a_validation_case_is_shown_and_renewed(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker
+) -> None:
+    from skimage.io import imsave
+
+    folder = train(desk, panel, trainer)
+    look(desk, panel)
+    assert not ui.previewLabel.visible
+    imsave(folder / "preview.png", np.zeros((40, 120, 3), np.uint8), check_contrast=False)
+    look(desk, panel)
+    assert ui.previewLabel.qt_object.pixmap().width() == 120
+    imsave(folder / "preview.png", np.zeros((400, 4000, 3), np.uint8), check_contrast=False)
+    look(desk, panel)
+    assert ui.previewLabel.qt_object.pixmap().width() == 300
+
+
+def test_a_finished_model_is_listed_and_chosen_in_the_tab_auto(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, models: Path
+) -> None:
+    import json
+
+    from tiny_model import card_fields
+
+    ui.nameLineEdit.text = "Balls"
+    train(desk, panel, trainer)
+    (models / "balls").mkdir()
+    (models / "balls" / "model.json").write_text(json.dumps(card_fields(name="balls", title="Balls")))
+    trainer.write(finished="balls")
+    trainer.answer({"model": "balls", "steps": 300, "seconds": 61.0, "dice": {"Ball": 0.9}, "concluded": False})
+    until_idle(desk, panel)
+    assert panel.ui.modelComboBox.currentData == "balls"
+    assert "the model balls was trained for 61 s (300 steps)" in ui.statusLabel.text
+    assert "Dice 0.900" in ui.statusLabel.text
+    assert "a model named balls already" in ui.applyButton.toolTip
+    assert ui.startComboBox.findData("balls") > 0
+    assert trainer.closed == 1
+    assert desk.messages == []
+
+
+def test_finish_now_keeps_what_there_is(desk: Any, panel: Any, ui: Any, trainer: TrainWorker) -> None:
+    assert not ui.stopButton.enabled
+    train(desk, panel, trainer)
+    trainer.step("Training", 0.5)
+    assert desk.wait(lambda: ui.stopButton.enabled)
+    press(ui.stopButton)
+    assert trainer.concluded == [trainer.jobs[-1]]
+    assert "Finishing" in ui.statusLabel.text
+    assert not ui.stopButton.enabled
+
+
+def test_pause_saves_the_state_and_resume_goes_on(desk: Any, panel: Any, ui: Any, trainer: TrainWorker) -> None:
+    folder = train(desk, panel, trainer)
+    trainer.write(*losses(1.0))
+    assert ui.applyButton.text == "Pause"
+    press(ui.applyButton)
+    until_idle(desk, panel)
+    assert "Paused." in ui.statusLabel.text
+    assert trainer.closed == 1
+    assert ui.applyButton.text == "Resume"
+    press(ui.applyButton)
+    begin(desk, panel, trainer, "train")
+    assert (trainer.asked["output"], trainer.asked["resume"]) == (str(folder), True)
+    trainer.write(*losses(1.0, 0.8))
+    look(desk, panel)
+    assert [loss for _, loss in curves(panel)["Loss"]] == [1.0, 1.0, 0.8]
+    assert len(charts(desk)) == 1
+    assert desk.messages == []
+
+
+def test_another_name_begins_another_training(desk: Any, panel: Any, ui: Any, trainer: TrainWorker) -> None:
+    train(desk, panel, trainer)
+    press(ui.applyButton)
+    until_idle(desk, panel)
+    ui.nameLineEdit.text = "Second"
+    assert ui.applyButton.text == "Train"
+    ui.nameLineEdit.text = "My model"
+    assert ui.applyButton.text == "Resume"
+
+
+def test_a_closed_scene_pauses_and_the_tab_offers_to_go_on(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker
+) -> None:
+    train(desk, panel, trainer)
+    trainer.write(*losses(1.0))
+    look(desk, panel)
+    desk.scene.scene.Clear(False)
+    until_idle(desk, panel)
+    assert "The scene was closed." in ui.statusLabel.text
+    assert charts(desk) == []
+    assert ui.applyButton.text == "Resume"
+    press(ui.applyButton)
+    begin(desk, panel, trainer, "train")
+    look(desk, panel)
+    assert curves(panel)["Loss"] == ((10 / 60, 1.0),)
+    assert desk.messages == []
+
+
+def test_a_closed_slicer_offers_to_go_on_when_it_is_back(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, tmp_path: Path
+) -> None:
+    ui.nameLineEdit.text = "Long one"
+    train(desk, panel, trainer)
+    desk.unload(panel)
+    assert trainer.jobs[-1].done
+    assert trainer.closed == 1
+    desk.new_scene(tmp_path)
+    again = desk.load("MedAI")
+    widgets = open_tab(again)
+    assert widgets.nameLineEdit.text == "Long one"
+    assert widgets.applyButton.text == "Resume"
+    assert "Long one is not finished" in widgets.statusLabel.text
+    press(widgets.applyButton)
+    begin(desk, again, trainer, "train")
+    assert trainer.asked["resume"] is True
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("memory", "There is not enough memory for the training."),
+        ("unwritable", "checkpoint.safetensors: the disk or the quota is full."),
+        ("worker", "The worker process ended unexpectedly during 'train' (signal 9)."),
+    ],
+)
+def test_a_failed_training_says_why_in_a_sentence_and_can_go_on(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, code: str, message: str
+) -> None:
+    train(desk, panel, trainer)
+    trainer.fail(code, message, "Traceback: not for users")
+    until_idle(desk, panel)
+    assert desk.messages == [("error", message)]
+    assert ui.statusLabel.text.startswith(message)
+    assert "Traceback" not in ui.statusLabel.text
+    assert "Resume goes on" in ui.statusLabel.text
+    assert ui.applyButton.text == "Resume"
+
+
+def test_a_training_goes_on_while_other_tabs_and_modules_are_used(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker
+) -> None:
+    train(desk, panel, trainer)
+    panel.ui.tabWidget.setCurrentIndex(0)
+    desk.leave(panel)
+    trainer.write(*losses(1.0))
+    look(desk, panel)
+    assert busy(panel)
+    desk.enter(panel)
+    panel.ui.tabWidget.setCurrentIndex(TRAIN)
+    assert ui.applyButton.text == "Pause"
+    assert not ui.nameLineEdit.enabled
+
+
+def test_the_scenes_segmentations_become_cases(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any]
+) -> None:
+    from MedAILib.training.cases.checks import check_cases
+
+    first, second = add_case("Anna", "Ball", "Core"), add_case("Bert", "core", "Ball")
+    choose_source(ui, SCENE)
+    assert ui.segmentationsSelector.checkedNodes() == [first, second]
+    assert not ui.dataFolderPathEdit.visible
+    press(ui.applyButton)
+    begin(desk, panel, trainer, "check_cases")
+    folder = Path(trainer.asked["data"])
+    found = check_cases(folder)
+    assert [one.name for one in found.facts] == ["Anna", "Bert"]
+    assert [(one.label.name, one.cases) for one in found.classes] == [
+        ("Ball", ("Anna", "Bert")),
+        ("Core", ("Anna", "Bert")),
+    ]
+    assert found.facts[0].voxels == found.facts[1].voxels == {1: 12, 2: 12}
+    trainer.report()
+    begin(desk, panel, trainer, "train")
+    assert trainer.asked["data"] == str(folder)
+
+
+def test_segmentations_that_are_no_cases_are_named(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any], add_volume: Callable[..., Any]
+) -> None:
+    volume = add_volume("Anna")
+    cases = [add_case("Anna", "Ball", on=volume), add_case("Twin", "Ball", on=volume), add_case("Empty")]
+    lost = desk.scene.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Lost")
+    choose_source(ui, SCENE)
+    ui.segmentationsSelector.qt_object.check(lost)
+    assert len(cases) == 3
+    press(ui.checkButton)
+    begin(desk, panel, trainer, "check_cases")
+    trainer.report()
+    until_idle(desk, panel)
+    text = ui.reportLabel.text
+    assert "Twin segmentation and Anna segmentation are both segmentations of Anna" in text
+    assert "Empty segmentation has no segments" in text
+    assert "Lost has no source volume" in text
+
+
+def test_a_segmentation_that_is_deleted_while_cases_are_written_ends_that(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any]
+) -> None:
+    node = add_case("Anna", "Ball")
+    choose_source(ui, SCENE)
+    press(ui.applyButton)
+    desk.scene.scene.RemoveNode(node)
+    until_idle(desk, panel)
+    assert "Anna segmentation was deleted." in ui.statusLabel.text
+    assert trainer.messages == []
+
+
+def test_choices_come_back_with_the_scene(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, tmp_path: Path, data: Path
+) -> None:
+    ui.nameLineEdit.text = "Liver"
+    ui.budgetSpinBox.setValue(45.0)
+    desk.scene.save(tmp_path / "scene.mrb")
+    ui.nameLineEdit.text = "Other"
+    desk.scene.load(tmp_path / "scene.mrb")
+    assert ui.nameLineEdit.text == "Liver"
+    assert ui.budgetSpinBox.value == 45.0
+    assert ui.dataFolderPathEdit.currentPath == str(data)
+
+
+def test_too_few_steps_give_no_model_and_are_not_lost(desk: Any, panel: Any, ui: Any, trainer: TrainWorker) -> None:
+    train(desk, panel, trainer)
+    trainer.answer({"model": "", "steps": 12, "seconds": 3.0, "dice": {}, "concluded": True})
+    until_idle(desk, panel)
+    assert "Only 12 steps were done" in ui.statusLabel.text
+    assert ui.applyButton.text == "Resume"
+    assert panel.ui.modelComboBox.currentData == "tiny"
