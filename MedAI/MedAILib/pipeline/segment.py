@@ -89,19 +89,18 @@ def segment(
         stages.warn(code, message)
 
     stages.begin("Cleaning up")
-    table = card.labels
-    if result.scores is None:
-        shown = _shown(seen.on_region(result.labels), card, seen.region)
+    objects = None if result.scores is None else objects_of(result.scores, seen.region, card)
+    if objects is None:
+        shown, table = _shown(seen.on_region(result.labels), card, seen.region), card.labels
     else:
-        objects = objects_of(result.scores, seen.region, card)
-        if objects.left_out:
-            stages.warn("too-many", f"Only the largest {len(objects.table)} objects are shown; there are more.")
         shown, table = seen.region.with_array(seen.on_region(objects.numbers), kind=Kind.LABEL), objects.table
+        if objects.left_out:
+            stages.warn("too-many", f"Only the largest {len(table)} objects are shown; there are more.")
     found = restore_labels(shown, image)
 
     stages.begin("Measuring")
     volumes = tuple(label_statistics(found, checked, table))
-    confidence = _confidence(result, card, volumes) if result.scores is None else objects.confidence
+    confidence = _confidence(result, card, volumes) if objects is None else objects.confidence
     for warned in warnings_of(found, volumes, confidence, card):
         stages.warn(warned.code, warned.message)
     stages.end()
