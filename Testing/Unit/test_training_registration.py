@@ -19,9 +19,10 @@ from MedAILib.image import Image, Kind
 from MedAILib.models import task_card
 from MedAILib.registration.trained import TrainedRegistration, read_registration_card
 from MedAILib.training import loop
-from MedAILib.training.config import load_recipe, load_values
+from MedAILib.training.config import load_values
 from MedAILib.training.distributed import World
 from MedAILib.training.draw import Draw
+from MedAILib.training.recipe import load_recipe
 from MedAILib.training.registration import job
 from MedAILib.training.registration.config import registration_recipe_from
 from MedAILib.training.registration.images import ImagePairs, Scan, fit, read_scans

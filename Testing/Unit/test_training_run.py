@@ -21,9 +21,9 @@ from MedAILib.image import Image, Kind
 from MedAILib.models import load_network, read_card
 from MedAILib.training import export as exporting
 from MedAILib.training import job
-from MedAILib.training.config import load_recipe, recipe_from
 from MedAILib.training.distributed import World
 from MedAILib.training.loop import learning_rate
+from MedAILib.training.recipe import load_recipe, recipe_from
 from MedAILib.training.trainer import Trainer
 from MedAILib.training.validation import dice_scores
 from Unit.training_tools import SPACING, codes, head, recipe, recipe_values
@@ -159,7 +159,7 @@ import hashlib, sys
 from contextlib import closing
 from pathlib import Path
 from MedAILib.training import job
-from MedAILib.training.config import load_recipe
+from MedAILib.training.recipe import load_recipe
 from MedAILib.training.distributed import World
 from MedAILib.training.trainer import Trainer
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from MedAILib.training.classes import ClassTable
-from MedAILib.training.config import Recipe, recipe_from
 from MedAILib.training.maps import LabelMap, label_map
+from MedAILib.training.recipe import Recipe, recipe_from
 
 OUTSIDE, FLUID = 500, 24
 SPACING = (2.0, 2.0, 2.0)

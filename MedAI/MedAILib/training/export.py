@@ -18,8 +18,8 @@ from ..models.task_card import FEWEST_STEPS, WEIGHTS
 from ..networks import build
 from .checkpoint import LOG, NAME, part, read_checkpoint
 from .classes import ClassTable
-from .config import Recipe
 from .maps import LabelMap
+from .recipe import Recipe
 
 
 def class_labels(table: ClassTable) -> list[dict[str, Any]]:

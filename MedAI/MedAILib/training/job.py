@@ -14,11 +14,12 @@ from .between.job import train_between
 from .cases.job import run_request
 from .cases.request import TrainRequest
 from .clicks.job import train_clicks
-from .config import Recipe, load_recipe, load_values, recipe_from, task_of
+from .config import load_values, task_of
 from .distributed import World
 from .export import export_model
 from .maps import LabelMap, read_maps
 from .order import Order
+from .recipe import Recipe, load_recipe, recipe_from
 from .registration.job import train_registration
 from .slices.job import train_slices
 from .split import split_files

@@ -11,7 +11,6 @@ from torch import nn
 
 from ..errors import UsageError
 from ..networks import build
-from .config import Recipe
 from .distributed import World
 from .generator import Generator
 from .learner import Learner
@@ -19,6 +18,7 @@ from .loop import Loop
 from .losses import DiceCrossEntropy
 from .maps import LabelMap
 from .precision import autocast
+from .recipe import Recipe
 from .validation import Validator
 
 

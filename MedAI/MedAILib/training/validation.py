@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .config import ValidationSettings
 from .generator import Generator
 from .precision import autocast
+from .recipe import ValidationSettings
 
 
 def dice_scores(predicted: torch.Tensor, target: torch.Tensor, classes: int) -> torch.Tensor:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import UsageError
-from ..config import TrainingSettings, generator_from, reading_recipe, settings_from, training_from
+from ..config import TrainingSettings, reading_recipe, settings_from, training_from
 from ..generator import GeneratorSettings
+from ..recipe import generator_from
 
 _KIND = "a network that answers clicks"
 

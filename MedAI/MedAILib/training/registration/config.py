@@ -9,8 +9,9 @@ from typing import Any
 from ...errors import UsageError
 from ...geometry import Shape, Spacing
 from ..classes import ClassTable
-from ..config import TrainingSettings, generator_from, reading_recipe, settings_from, table_from, training_from
+from ..config import TrainingSettings, reading_recipe, settings_from, training_from
 from ..generator import GeneratorSettings
+from ..recipe import generator_from, table_from
 
 KINDS = ("shapes", "label_maps", "images")
 _KIND = "a registration network"
