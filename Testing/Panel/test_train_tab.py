@@ -130,7 +130,7 @@ def test_check_tells_what_is_in_the_cases_and_what_is_wrong(
 ) -> None:
     press(ui.checkButton)
     begin(desk, panel, trainer, "check_cases")
-    assert trainer.asked == {"data": str(data)}
+    assert trainer.asked["data"] == str(data)
     trainer.report(
         ("a", "a: the label map is empty.", False), ("b.nii", "b.nii has no label map of the same name.", True)
     )
@@ -142,6 +142,21 @@ def test_check_tells_what_is_in_the_cases_and_what_is_wrong(
     assert "Warning: a: the label map is empty." in text
     assert "stands in the way" not in text
     assert desk.messages == []
+
+
+def test_check_tells_how_the_network_would_be_trained(desk: Any, panel: Any, ui: Any, trainer: TrainWorker) -> None:
+    ui.networkComboBox.setCurrentIndex(ui.networkComboBox.findData("vnet"))
+    ui.patchSpinBox.setValue(64.0)
+    press(ui.checkButton)
+    begin(desk, panel, trainer, "check_cases")
+    assert trainer.asked["network"] == "vnet"
+    assert trainer.asked["plan"] == {"patch": [64, 64, 64]}
+    plan = {"spacing": [5.0, 0.75, 0.8], "patch": [16, 64, 48], "training": 3, "validation": 1}
+    trainer.answer({"cases": 4, "classes": [], "problems": [], **plan})
+    until_idle(desk, panel)
+    assert (
+        "voxels of 0.8 x 0.75 x 5 mm, patches of 48 x 64 x 16; 3 cases to train on, 1 to check" in ui.reportLabel.text
+    )
 
 
 def test_a_training_does_not_begin_with_cases_that_have_errors(

@@ -61,13 +61,18 @@ def why_no_name(parameters: TrainParameterNode) -> str:
     return ""
 
 
-def request_of(parameters: TrainParameterNode) -> TrainRequest:
-    """A training that begins."""
+def plan_of(parameters: TrainParameterNode) -> dict[str, Any]:
+    """What is not left to the planner."""
     plan: dict[str, Any] = {}
     if parameters.spacingMm:
         plan["spacing"] = [parameters.spacingMm] * 3
     if parameters.patchVoxels:
         plan["patch"] = [round(parameters.patchVoxels)] * 3
+    return plan
+
+
+def request_of(parameters: TrainParameterNode) -> TrainRequest:
+    """A training that begins."""
     return TrainRequest(
         recipe=parameters.network,
         data=str(data_folder(parameters).absolute()),
@@ -76,7 +81,7 @@ def request_of(parameters: TrainParameterNode) -> TrainRequest:
         title=parameters.modelName.strip(),
         seconds=60.0 * parameters.minutes,
         start=parameters.start or None,
-        plan=plan,
+        plan=plan_of(parameters),
         seed=round(parameters.seed),
         resume=False,
         install=True,

@@ -68,10 +68,11 @@ class CheckRun:
         worker: gets the last job.
         folder: with the cases; of the scene's, where they are to be written.
         scene: the scene's cases; None for a folder that is there already.
+        how: the network and what the user decided about its plan, see the worker's task.
     """
 
-    def __init__(self, worker: TaskWorker, folder: Path, scene: SceneCases | None) -> None:
-        self._worker, self._folder, self._scene = worker, folder, scene
+    def __init__(self, worker: TaskWorker, folder: Path, scene: SceneCases | None, how: Mapping[str, Any]) -> None:
+        self._worker, self._folder, self._scene, self._how = worker, folder, scene, how
         self._failed: list[Problem] = []
         self.name = str(folder)
         self.count = 1 + (len(scene.cases) if scene is not None else 0)
@@ -88,7 +89,7 @@ class CheckRun:
             if index < len(self._scene.cases):
                 self._write(index, self._scene)
                 return Done()
-        return self._worker.submit(CHECK_TASK, {"data": str(self._folder)})
+        return self._worker.submit(CHECK_TASK, {"data": str(self._folder), **self._how})
 
     def skippable(self, index: int, error: MedAIError) -> bool:
         """Nothing is skipped: a case that cannot be written is a problem of the report."""

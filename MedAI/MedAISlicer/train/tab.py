@@ -207,7 +207,7 @@ class TrainTab:
         self.controller.conclude()
 
     def _check(self, then_train: bool) -> None:
-        ensure(torch=then_train)
+        ensure()
         node, self._then_train = self._parameters, then_train
         folder, scene = asked.data_folder(node), None
         if node.source is Source.SCENE:
@@ -216,7 +216,8 @@ class TrainTab:
                 self._panel.show_report(Report(folder, problems=scene.problems))
                 return
         logging.info("MedAI: looking at the cases in %s", folder)
-        self._start(CheckRun(self._get_worker(node.device), folder, scene))
+        how = {"network": node.network, "plan": asked.plan_of(node)}
+        self._start(CheckRun(self._get_worker(node.device), folder, scene, how))
 
     def _train(self, request: TrainRequest) -> None:
         ensure()

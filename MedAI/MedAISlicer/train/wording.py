@@ -59,8 +59,21 @@ def report_text(report: Report) -> str:
         shown.append(_("And {count} more errors.").format(count=len(errors) - len(shown)))
     notes = [("", problem.message) for problem in report.problems if not problem.fatal]
     if not errors:
-        lines.append(_("Nothing stands in the way of a training."))
+        lines.append(_plan_line(facts) or _("Nothing stands in the way of a training."))
     return with_warnings("\n".join([*lines, *shown]), notes)
+
+
+def _plan_line(facts: Mapping[str, Any]) -> str:
+    """What was planned for the cases; empty where that is not known."""
+    if "spacing" not in facts:
+        return ""
+    size, patch = (reversed(facts[name]) for name in ("spacing", "patch"))
+    return _("Planned: voxels of {size} mm, patches of {patch}; {trained} cases to train on, {held} to check.").format(
+        size=" x ".join(f"{side:.3g}" for side in size),
+        patch=" x ".join(str(side) for side in patch),
+        trained=facts["training"],
+        held=facts["validation"],
+    )
 
 
 def status_line(status: Status) -> str:
