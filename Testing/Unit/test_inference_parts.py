@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from MedAILib.errors import DeviceError
@@ -184,3 +185,17 @@ def test_the_coarse_pass_boxes_what_it_sees_with_a_margin():
     region = occupied_region(Bright(), volume, WindowOptions((8, 8, 8), precision="float32"), "cpu", 2, 3)
     assert region == (slice(7, 23), slice(1, 15), slice(27, 40))
     assert occupied_region(Bright(), volume * 0, WindowOptions((8, 8, 8)), "cpu") is None
+
+
+def test_all_voxels_of_a_window_may_count_alike() -> None:
+    weights = window_weights([0, 4], 12, 8, 0.125, "uniform")
+    assert weights[0].tolist() == [1.0] * 4 + [0.5] * 4
+
+
+def test_nnunet_s_weights_are_those_of_its_gaussian() -> None:
+    delta = np.zeros(16)
+    delta[8] = 1.0
+    gaussian = gaussian_filter(delta, 2.0, mode="constant")
+    expected = gaussian[8:] / (gaussian[8:] + gaussian[:8])
+    weights = window_weights([0, 8], 24, 16, 0.125, "nnunet")
+    np.testing.assert_allclose(weights[0, 8:], expected, atol=1e-6)

@@ -10,8 +10,9 @@ from ..errors import UsageError
 from ..geometry import Shape
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-UNIFORM = 1e6
-"""A ``gaussian_sigma`` with which all voxels of a window count alike."""
+WEIGHTINGS = ("gaussian", "nnunet", "uniform")
+"""How much each voxel of a window counts: by a Gaussian around its middle, or around the voxel behind the middle, as
+nnU-Net does; or all alike."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class WindowOptions:
         overlap: share of a window that its neighbor covers too, 0 up to but without 1. Windows are spread evenly, so
             the true overlap is at least this.
         gaussian_sigma: standard deviation of the window weights as a share of the patch size (Isensee et al. 2021).
+        weighting: one of :data:`WEIGHTINGS`.
         precision: ``"float32"`` is the exact mode; ``"auto"`` takes float16 on CUDA, bfloat16 on CPUs that are faster
             with it, and float32 otherwise.
         skip_background: windows whose every voxel is at or below this value are not run. A voxel that only skipped
@@ -36,6 +38,7 @@ class WindowOptions:
     patch: Shape
     overlap: float = 0.5
     gaussian_sigma: float = 0.125
+    weighting: str = "gaussian"
     precision: str = "auto"
     skip_background: float | None = None
     confidence: bool = False
@@ -50,6 +53,8 @@ class WindowOptions:
             raise UsageError(f"overlap is {self.overlap}; it must be at least 0 and below 1.")
         if not self.gaussian_sigma > 0.0:
             raise UsageError(f"gaussian_sigma is {self.gaussian_sigma}; it must be above 0.")
+        if self.weighting not in WEIGHTINGS:
+            raise UsageError(f"weighting is {self.weighting!r}; it must be one of {', '.join(WEIGHTINGS)}.")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}.")
         if self.scores and self.skip_background is not None:

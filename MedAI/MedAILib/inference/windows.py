@@ -29,7 +29,7 @@ def window_starts(size: int, patch: int, overlap: float) -> list[int]:
     return [round(number * (size - patch) / (count - 1)) for number in range(count)]
 
 
-def window_weights(starts: list[int], size: int, patch: int, sigma: float) -> np.ndarray:
+def window_weights(starts: list[int], size: int, patch: int, sigma: float, weighting: str = "gaussian") -> np.ndarray:
     """Weights (windows, patch) along one axis, float32; at each voxel those of all windows add up to 1.
 
     Args:
@@ -37,10 +37,13 @@ def window_weights(starts: list[int], size: int, patch: int, sigma: float) -> np
         size: voxels along the axis; weights outside it are 0.
         patch: window length.
         sigma: standard deviation of the Gaussian as a share of the window length.
+        weighting: one of :data:`.options.WEIGHTINGS`.
     """
-    offsets = np.arange(patch) - (patch - 1) / 2.0
+    offsets = np.arange(patch) - (patch // 2 if weighting == "nnunet" else (patch - 1) / 2.0)
     # Far from its center a narrow Gaussian underflows; the floor keeps every covered voxel's sum above zero.
     gaussian = np.maximum(np.exp(-0.5 * (offsets / (sigma * patch)) ** 2), 1e-12)
+    if weighting == "uniform":
+        gaussian = np.ones(patch)
     weights = np.zeros((len(starts), size))
     for row, start in zip(weights, starts, strict=True):
         low, high = max(start, 0), min(start + patch, size)
@@ -70,9 +73,10 @@ class Axis:
     weights: np.ndarray
 
     @staticmethod
-    def lay(size: int, patch: int, overlap: float, sigma: float) -> Axis:
-        starts = window_starts(size, patch, overlap)
-        return Axis(size, patch, starts, window_weights(starts, size, patch, sigma))
+    def lay(size: int, patch: int, options: WindowOptions) -> Axis:
+        starts = window_starts(size, patch, options.overlap)
+        weights = window_weights(starts, size, patch, options.gaussian_sigma, options.weighting)
+        return Axis(size, patch, starts, weights)
 
     def inside(self, window: int) -> tuple[int, int]:
         """First voxel and end of what the window covers of the volume."""
@@ -97,10 +101,7 @@ class WindowGrid:
     def lay(shape: Shape, options: WindowOptions, patch: Shape | None = None) -> WindowGrid:
         """Lay windows over a volume of ``shape`` (k, j, i); ``patch`` replaces that of the options."""
         sizes = patch or options.patch
-        k, j, i = (
-            Axis.lay(size, length, options.overlap, options.gaussian_sigma)
-            for size, length in zip(shape, sizes, strict=True)
-        )
+        k, j, i = (Axis.lay(size, length, options) for size, length in zip(shape, sizes, strict=True))
         axes = (k, j, i)
         stream = min(range(3), key=lambda axis: (axes[axis].patch + 1) / axes[axis].size)
         first, second = (axis for axis in range(3) if axis != stream)

@@ -64,7 +64,7 @@ class ModelCard:
         classes: the network's outputs 1, 2, ... in order (output 0 is background).
         hidden: values of the classes that the result does not show.
         patch, overlap: sliding window on the network's grid, (k, j, i).
-        uniform: all voxels of a window count alike, instead of its middle more.
+        weighting: how much the voxels of a window count, see :data:`MedAILib.inference.options.WEIGHTINGS`.
         cleaning: parts away from the largest one, and crumbs, are removed from a result.
         fast_overlap, fast_by_default: the fast mode, see the engine.
         plausible_ml: structure name to (lowest, highest) believable volume in ml.
@@ -109,7 +109,7 @@ class ModelCard:
     citations: tuple[str, ...] = ()
     instances: Mapping[str, float] | None = None
     preparation: Preparation = Preparation()
-    uniform: bool = False
+    weighting: str = "gaussian"
     cleaning: bool = True
     code_allowed: bool = False
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -260,7 +260,7 @@ def _card(folder: Path, data: dict[str, Any]) -> ModelCard:
         citations=tuple(data.get("citations", ())),
         instances=data.get("instances"),
         preparation=Preparation(**data.get("preparation", {})),
-        uniform=window.get("uniform", False),
+        weighting=window.get("weighting", "gaussian"),
         cleaning=data.get("cleaning", True),
         code_allowed=data["weights"].get("code_allowed", False),
         raw=data,

@@ -10,7 +10,6 @@ from ..checks import check_scalar_volume
 from ..errors import UsageError
 from ..image import Image, Kind
 from ..inference.engine import EngineResult, WindowOptions, predict_labels
-from ..inference.options import UNIFORM
 from ..labels import Label
 from ..models import ModelCard
 from ..spatial import restore_labels, sees_slices
@@ -118,7 +117,7 @@ def _options(card: ModelCard, request: Request) -> WindowOptions:
     return WindowOptions(
         patch=card.patch,
         overlap=card.fast_overlap if fast else card.overlap,
-        gaussian_sigma=UNIFORM if card.uniform else WindowOptions.gaussian_sigma,
+        weighting=card.weighting,
         precision="auto" if fast else "float32",
         confidence=True,
         scores=card.instances is not None,
