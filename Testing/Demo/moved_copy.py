@@ -41,7 +41,7 @@ def moved_copy(image: Image, seed: int = 1, other_contrast: bool = True) -> tupl
     turn = np.eye(4)
     turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     turn[:3, 3] = middle[:3] - turn[:3, :3] @ middle[:3] + SHIFT_MM
-    truth = Transform((_warp(image, seed), AffineTransform(turn)))
+    truth = Transform((random_warp(image, seed), AffineTransform(turn)))
     copy = warp_image(image, image, truth.inverse())
     array = copy.array
     if other_contrast:
@@ -51,15 +51,15 @@ def moved_copy(image: Image, seed: int = 1, other_contrast: bool = True) -> tupl
     return copy.with_array(array.astype(np.float32), name="moved copy"), truth
 
 
-def _warp(image: Image, seed: int) -> DisplacementField:
-    """Smooth random displacements on a coarse lattice over the image."""
+def random_warp(image: Image, seed: int, largest: float = WARP_MM) -> DisplacementField:
+    """Smooth random displacements of at most so many mm on a coarse lattice over the image."""
     step = LATTICE_MM / np.array(image.spacing)
     shape = tuple(int(np.ceil((n - 1) / s)) + 1 for n, s in zip(image.shape, step, strict=True))
     affine = image.affine.copy()
     affine[:3, :3] *= step[::-1]
     noise = np.random.default_rng(seed).normal(size=(3, *shape))
     array = np.stack([gaussian_filter(part, SMOOTH_NODES) for part in noise])
-    array *= WARP_MM / np.linalg.norm(array, axis=0).max()
+    array *= largest / np.linalg.norm(array, axis=0).max()
     return DisplacementField(Image(array.astype(np.float32), affine, "warp"))
 
 
