@@ -14,6 +14,8 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 FIGURES = Path(__file__).parents[1] / "figures.json"
 """What the benchmark of networks measured; see ``Testing/Benchmarks/networks.py``."""
 TASK = "cases"
+PLAIN = "residual-unet"
+"""The baseline."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Choice:
 
 
 def choices(recipes: Path = RECIPES, figures: Path = FIGURES) -> list[Choice]:
-    """The recipes that train on labeled cases: the best measured first, then the others by name.
+    """The recipes that train on labeled cases: the best measured first, the plain one before what was not measured.
 
     Args:
         recipes: folder.
@@ -63,7 +65,7 @@ def choices(recipes: Path = RECIPES, figures: Path = FIGURES) -> list[Choice]:
             title, network = values.get("title", name), values.get("network", {}).get("name", "")
             data = measured.get("data", "") if row else ""
             found.append(Choice(name, title, network, values.get("description", ""), row, data))
-    return sorted(found, key=lambda choice: (-(choice.dice or 0.0), choice.name))
+    return sorted(found, key=lambda one: (-(one.dice or 0.0), one.name != PLAIN, one.name))
 
 
 def _read(file: Path) -> dict[str, Any]:

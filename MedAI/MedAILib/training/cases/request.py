@@ -16,6 +16,8 @@ from .run_folder import RunFolder
 
 TASK = "train"
 CHECK_TASK = "check_cases"
+USUAL = {"seconds": 600.0}
+"""Budget where neither recipe nor request has one."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -102,6 +104,10 @@ class TrainRequest:
         values = dict(values)
         for part in ("plan", "validation", "card"):
             values[part] = {**values.get(part, {}), **getattr(self, part)}
+        training = dict(values.get("training", {}))
+        if not training.get("seconds") and not training.get("steps"):
+            budget = {"seconds": self.seconds, "steps": self.steps} if self.seconds or self.steps else USUAL
+            values["training"] = {**training, **budget}
         if self.title:
             values["card"]["title"] = self.title
         if self.start is not None:
