@@ -77,7 +77,7 @@ def sparse_then_fine(
     near = _spread(near[:, None].float(), spacing // 2)[:, :, : shape[0], : shape[1], : shape[2]]
     if margin:
         near = functional.max_pool3d(near, 2 * margin + 1, 1, margin)
-    voxels = near.flatten().nonzero()[:, 0]
+    voxels = near.flatten().index_fill_(0, index.flatten(), 0.0).nonzero()[:, 0]
     share = (len(voxels) + index.numel()) / near.numel()
     if dense is not None and share >= break_even:
         return dense(), 1.0
