@@ -38,3 +38,22 @@ class SpatialGate2d(nn.Module):
         """(n, c, j, i) of features (n, c, j, i)."""
         seen = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
         return x * torch.sigmoid(self.look(seen))
+
+
+class SpatialChannelGate3d(nn.Module):
+    """Squeeze and excitation over channels and, beside it, over voxels, both added (Roy et al. 2018, "scSE").
+
+    Args:
+        channels: of the features.
+        reduction: channels / hidden channels of the gate over channels.
+    """
+
+    def __init__(self, channels: int, reduction: int = 2) -> None:
+        super().__init__()
+        self.channels = ChannelGate(channels, max(1, channels // reduction))
+        self.voxels = nn.Conv3d(channels, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, c, k, j, i) of the same."""
+        gated: torch.Tensor = self.channels(x) + x * torch.sigmoid(self.voxels(x))
+        return gated

@@ -14,10 +14,12 @@ from ..batch import Batch
 
 OBJECTIVES = {
     "autodecoder": "autodecoder:AutoDecoder",
+    "contours": "contours:Contours",
     "dense": "dense:Dense",
     "points": "points:Points",
     "rendered": "rendered:Rendered",
     "instances": "instances:Instances",
+    "sequences": "sequences:Sequences",
 }
 """Name to module of this package and class there."""
 
