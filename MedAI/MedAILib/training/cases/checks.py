@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +20,21 @@ from .reading import read_case_image, read_case_labels, same_grid
 from .report import CaseFacts, Problem, Report
 
 FEWEST_CASES = 2
-MOST_VALUES = 256
+MOST_VALUES = 255
 """Labels of a folder; more are counted voxels or intensities."""
 _SAMPLE = 2000
 _AIR_HU = -500.0
 
 
-def check_cases(folder: str | Path, progress: Callable[[float], None] = lambda share: None) -> Report:
+def check_cases(
+    folder: str | Path, progress: Callable[[float], None] = lambda share: None, instances: bool = False
+) -> Report:
     """Look at every case of a folder.
 
     Args:
         folder: see :func:`find_cases`.
         progress: called with the done share; what it raises ends the check.
+        instances: values of the label maps are single objects; they are taken for one class.
 
     Returns:
         The report, with all problems. Cases with an error are not among its facts.
@@ -49,6 +53,8 @@ def check_cases(folder: str | Path, progress: Callable[[float], None] = lambda s
         except MedAIError as error:
             problems.append(Problem(files.name, f"{files.name}: {_sentence(error)}"))
             continue
+        if instances and one.voxels:
+            one, table = replace(one, voxels={1: sum(one.voxels.values())}), []
         facts.append(one)
         problems += warned
         problems += _contradictions(files.name, table, named)

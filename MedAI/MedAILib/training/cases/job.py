@@ -261,7 +261,7 @@ class Run:
 def prepare_run(recipe: CasesRecipe, data: Path, folder: RunFolder, world: World, order: Order, watch: Watch) -> Run:
     """Check the cases, plan (or read the plan of the run that goes on), and bring the cases onto the network's grid."""
     watch.stage(CHECKING)
-    report = checked(data, watch)
+    report = checked(data, recipe.plan.instances, watch)
     start = None if recipe.start is None else start_card(recipe.start, recipe.network)
     if order.resume and (folder.path / PLAN).is_file():
         plan = read_plan(folder.path / PLAN)
@@ -300,13 +300,13 @@ def network_arguments(
     return fitted_arguments(recipe.network, recipe.arguments, inputs, classes, cases)
 
 
-def checked(data: Path, watch: Watch) -> Report:
+def checked(data: Path, instances: bool, watch: Watch) -> Report:
     """The report of a folder that can be trained on.
 
     Raises:
         ContentError: it cannot; the message names all reasons.
     """
-    report = check_cases(data, watch.share)
+    report = check_cases(data, watch.share, instances)
     for problem in report.problems:
         if not problem.fatal:
             watch.warn("cases", problem.message)
