@@ -1,9 +1,10 @@
 """One encoder for each of several volumes, one decoder for all: 3DDOSPyResidualUSENet (prostate, MLMI 2023).
 
 Shanmugalingam et al., "Prostate Segmentation Using Multiparametric and Multiplanar Magnetic Resonance Images", section
-3.2, from axial, sagittal and coronal T2, ADC and the last frame of a dynamic series: five encoders and a single decoder of four stages; residual blocks; squeeze and excitation
-over channels and voxels after every residual block and every transposed convolution; cascaded pyramid pooling in 2D;
-deep output supervision at all four resolutions (96, 48, 24 and 12 voxels).
+3.2, from axial, sagittal and coronal T2, ADC and the last frame of a dynamic series: five encoders and a single decoder
+of four stages; residual blocks; squeeze and excitation over channels and voxels after every residual block and every
+transposed convolution; cascaded pyramid pooling in 2D; deep output supervision at all four resolutions (96, 48, 24 and
+12 voxels).
 
 The text tells no widths, no loss and no weights of the outputs, and leaves the pooling to an earlier paper. Chosen
 here: four stages above a bottleneck; the encoders' features are joined by concatenation and a 1x1x1 convolution;
