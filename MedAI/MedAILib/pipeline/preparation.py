@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..geometry import Shape
+from ..geometry import Shape, Spacing
 from ..image import Image
 from ..inference.output import OutputMap
-from ..models import ModelCard
+from ..models.card import Preparation
 from ..region import Box, box_shape, box_start, foreground_box
 from ..spatial import crop, network_axes, network_spacing
 from .intensity import prepare
 from .network_grid import GRIDS, NetworkGrid
+
+
+class GridCard(Protocol):
+    """What is said of a network's grid, by a model's card or the plan of a training."""
+
+    @property
+    def orientation(self) -> str: ...
+    @property
+    def spacing(self) -> Spacing: ...
+    @property
+    def intensity(self) -> Mapping[str, Any]: ...
+    @property
+    def preparation(self) -> Preparation: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +58,12 @@ class Prepared:
         return self.grid.on_region(labels, self.region)
 
 
-def prepared(image: Image, card: ModelCard) -> Prepared:
+def prepared(image: Image, card: GridCard) -> Prepared:
     """Turn, crop and rescale an image, and prepare its intensities, in the order that the card names.
 
     Args:
         image: (k, j, i) or (c, k, j, i), checked.
-        card: of the model; see :class:`~MedAILib.models.card.Preparation`.
+        card: of the model, or a plan; see :class:`~MedAILib.models.card.Preparation`.
     """
     how = card.preparation
     upright = network_axes(image, card.orientation)
@@ -66,7 +79,7 @@ def prepared(image: Image, card: ModelCard) -> Prepared:
     return Prepared(region, grid)
 
 
-def _with_intensity(image: Image, card: ModelCard) -> Image:
+def _with_intensity(image: Image, card: GridCard) -> Image:
     spec = card.intensity
     mask = None
     if card.preparation.crop == "nonzero" and _looks_at_foreground(spec):

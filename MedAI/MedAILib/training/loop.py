@@ -169,7 +169,7 @@ class Loop(ABC):
             if self.clock.step % settings.log_steps == 0:
                 self._log(loss=sum(losses) / len(losses), gradient=norm, **self.details(fraction), done=fraction)
                 losses = []
-            ended = bool(settings.epoch_steps) and self.clock.step % settings.epoch_steps == 0
+            ended = settings.epoch_steps is not None and self.clock.step % settings.epoch_steps == 0
             if ended or (not settings.epoch_steps and self.clock.seconds >= due_checkpoint):
                 self._save()
                 due_checkpoint = self.clock.seconds + settings.checkpoint_seconds

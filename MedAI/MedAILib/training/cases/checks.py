@@ -49,15 +49,15 @@ def check_cases(
     for number, files in enumerate(found.cases):
         progress(number / len(found.cases))
         try:
-            one, table, warned = _look_at(files)
+            one, own, warned = _look_at(files)
         except MedAIError as error:
             problems.append(Problem(files.name, f"{files.name}: {_sentence(error)}"))
             continue
         if instances and one.voxels:
-            one, table = replace(one, voxels={1: sum(one.voxels.values())}), []
+            one, own = replace(one, voxels={1: sum(one.voxels.values())}), []
         facts.append(one)
         problems += warned
-        problems += _contradictions(files.name, table, named)
+        problems += _contradictions(files.name, own, named)
     progress(1.0)
     values = sorted({value for one in facts for value in one.voxels})
     if len(values) > MOST_VALUES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,9 +96,13 @@ def cut(array: np.ndarray, start: Sequence[int], shape: Sequence[int]) -> np.nda
     size = array.shape[-3:]
     inside = [slice(max(s, 0), max(0, min(s + n, full))) for s, n, full in zip(start, shape, size, strict=True)]
     result = np.zeros((*array.shape[:-3], *shape), array.dtype)
-    place = tuple(slice(part.start - s, part.stop - s) for part, s in zip(inside, start, strict=True))
+    target: tuple[Any, ...] = (
+        Ellipsis,
+        *(slice(part.start - s, part.stop - s) for part, s in zip(inside, start, strict=True)),
+    )
+    source: tuple[Any, ...] = (Ellipsis, *inside)
     if all(part.stop > part.start for part in inside):
-        result[(..., *place)] = array[(..., *inside)]
+        result[target] = array[source]
     if array.dtype.kind == "f":
         for channel, whole in zip(result.reshape(-1, *shape), array.reshape(-1, *size), strict=True):
             if np.isnan(whole[0, 0, 0]):

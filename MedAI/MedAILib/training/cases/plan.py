@@ -86,7 +86,9 @@ class Plan:
         """The plan that :meth:`to_json` wrote."""
         values = dict(data)
         table = tuple(Label.from_json(one) for one in values.pop("labels"))
-        tuples = {name: tuple(values.pop(name)) for name in ("spacing", "patch", "trained", "held_out", "why")}
+        tuples: dict[str, Any] = {
+            name: tuple(values.pop(name)) for name in ("spacing", "patch", "trained", "held_out", "why")
+        }
         preparation = Preparation(**values.pop("preparation"))
         return cls(table=table, preparation=preparation, **tuples, **values)
 

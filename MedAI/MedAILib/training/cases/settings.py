@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,11 @@ from ...errors import UsageError
 from ...geometry import Shape, Spacing
 
 FLIPS = ("none", "left-right", "all")
+
+
+def _count(given: Sequence[Any]) -> int:
+    """Of what a recipe gives, whatever the type says that it should."""
+    return len(given)
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,11 @@ class PlanSettings:
     instances: bool = False
 
     def __post_init__(self) -> None:
-        if self.spacing is not None and (len(self.spacing) != 3 or min(self.spacing) <= 0):
+        if self.spacing is not None and (_count(self.spacing) != 3 or min(self.spacing) <= 0):
             raise UsageError("spacing must be three numbers above 0, (k, j, i) in mm.")
         if isinstance(self.patch, str) and self.patch != "whole":
             raise UsageError(f'patch must be three sizes (k, j, i) or "whole", not {self.patch!r}.')
-        if not isinstance(self.patch, (str, type(None))) and (len(self.patch) != 3 or min(self.patch) < 1):
+        if not isinstance(self.patch, (str, type(None))) and (_count(self.patch) != 3 or min(self.patch) < 1):
             raise UsageError("patch must be three sizes above 0, (k, j, i).")
         if self.batch is not None and self.batch < 1:
             raise UsageError("batch must be 1 or more.")
