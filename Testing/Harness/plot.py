@@ -18,13 +18,14 @@ class Curve:
     name: str
     color: tuple[float, float, float]
     points: tuple[tuple[float, float], ...]
+    marked: bool
 
     @classmethod
     def of(cls, series: slicer.vtkMRMLPlotSeriesNode) -> Curve:
         table = series.GetTableNode().GetTable()
         x, y = (table.GetColumnByName(name) for name in (series.GetXColumnName(), series.GetYColumnName()))
         points = tuple((x.GetValue(row), y.GetValue(row)) for row in range(table.GetNumberOfRows()))
-        return cls(series.GetName(), series.GetColor(), points)
+        return cls(series.GetName(), series.GetColor(), points, series.GetMarkerStyle() != series.MarkerStyleNone)
 
 
 class qMRMLPlotView(QWidget):
@@ -79,4 +80,6 @@ def _draw(painter: QPainter, box: QRect, curves: list[Curve], chart: Any) -> Non
             for x, y in curve.points
         ]
         painter.drawPolyline(places)
+        for place in places if curve.marked else ():
+            painter.drawEllipse(place, 2.0, 2.0)
         painter.drawText(QPointF(box.right() - 130, box.top() + 16 * (number + 1)), curve.name)

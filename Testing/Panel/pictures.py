@@ -1,15 +1,17 @@
 """Saves pictures of the three panels: ``python Testing/Panel/pictures.py [FOLDER] [--image HEAD.nii.gz]``.
 
 The MedAI panel is shown after a run on the image, by default the demo's, where that and a model are there; then its tab
-Correct, after a lateral ventricle was drawn there by strokes, and what the strokes did. The MedAI Registration panel is
-shown after a run on the same image and a copy of it that was moved, warped and given another contrast; beside it what
-its comparison buttons show is saved. The MedAI Super Resolution panel is shown after a run on thick slices made from
-that image, and what it compares is saved as well.
+Correct, after a lateral ventricle was drawn there by strokes, and what the strokes did; and its tab Train before,
+during and after a training on copies of that image. The MedAI Registration panel is shown after a run on the same image
+and a copy of it that was moved, warped and given another contrast; beside it what its comparison buttons show is saved.
+The MedAI Super Resolution panel is shown after a run on thick slices made from that image, and what it compares is
+saved as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +31,9 @@ DRAWN = "left lateral ventricle"
 """What the pictures of AI assist draw; the automatic result stands for what a user has in mind."""
 FORWARD = 80
 """Percentile of its voxels, from the back, at which the coronal plane lies."""
+TRAIN = ("panel_train.png", "panel_train_running.png", "panel_train_done.png")
+CASES, TRAINING_MINUTES, SEEN_AT = 12, 4.0, 60
+"""How many cases, how long the training may take, and at which percentage it is shown."""
 NAMES = {"MedAI": "panel.png", "MedAIRegistration": "panel_registration.png", "MedAISuperRes": "panel_superres.png"}
 
 
@@ -46,7 +51,9 @@ def main(arguments: list[str]) -> int:
         print(f"No pictures: {reason}")
         return 0
     here = desktop()
-    here.new_scene(Path(tempfile.mkdtemp(prefix="medai-pictures-")))
+    scratch = Path(tempfile.mkdtemp(prefix="medai-pictures-"))
+    os.environ["MEDAI_MODELS"] = str(scratch / "models")
+    here.new_scene(scratch)
     for module, name in NAMES.items():
         if options.only not in (None, module):
             continue
@@ -62,6 +69,7 @@ def main(arguments: list[str]) -> int:
         print(options.folder / name)
         if module == "MedAI" and widget.ui.correctButton.enabled:
             _correct(here, widget, options.folder)
+            _train(here, widget, options.folder)
     for widget in list(here.widgets.values()):
         here.unload(widget)
     here.close_scene()
@@ -142,6 +150,38 @@ def _correct(here: Any, panel: Any, folder: Path) -> None:
     print(folder / ASSIST_VIEWS)
     here.picture(panel, folder / CORRECT, WIDTH)
     print(folder / CORRECT)
+
+
+def _train(here: Any, panel: Any, folder: Path) -> None:
+    """Train on copies of the image and of what was found in it; save the tab before, during and after that."""
+    from Demo.labeled_cases import STRUCTURES, write_cases
+    from MedAISlicer import mrml
+    from MedAISlicer.train.tab import TRAIN as TAB
+
+    volume, result = panel.ui.inputSelector.currentNode(), panel.ui.outputSelector.currentNode()
+    content = result.GetSegmentation()
+    ids = [content.GetSegmentIdBySegmentName(name) for name in STRUCTURES]
+    image = mrml.image_from_node(volume)
+    labels, table = mrml.labels_from_segmentation(result, image, ids)
+    cases = Path(os.environ["MEDAI_MODELS"]).parent / "hippocampus cases"
+    write_cases(image, labels, table, cases, CASES)
+    panel.ui.tabWidget.setCurrentIndex(TAB)
+    tab = panel._train
+    tab.ui.dataFolderPathEdit.setCurrentPath(str(cases))
+    tab.ui.nameLineEdit.text = "Hippocampus"
+    tab.ui.budgetSpinBox.setValue(TRAINING_MINUTES)
+    tab.ui.checkButton.click()
+    here.wait(lambda: not tab.controller.busy, 120)
+    here.picture(panel, folder / TRAIN[0], WIDTH)
+    tab.ui.applyButton.click()
+    here.wait(lambda: tab.ui.progressBar.value >= SEEN_AT or not tab.controller.busy, 1200)
+    here.picture(panel, folder / TRAIN[1], WIDTH)
+    here.wait(lambda: not tab.controller.busy, 1200)
+    here.picture(panel, folder / TRAIN[2], WIDTH)
+    for kind, text in here.messages:
+        print(f"{kind}: {text}")
+    for name in TRAIN:
+        print(folder / name)
 
 
 def _register(here: Any, panel: Any, path: Path, views: Path) -> None:

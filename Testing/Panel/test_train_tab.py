@@ -455,5 +455,8 @@ def test_too_few_steps_give_no_model_and_are_not_lost(desk: Any, panel: Any, ui:
     trainer.answer({"model": "", "steps": 12, "seconds": 3.0, "dice": {}, "concluded": True})
     until_idle(desk, panel)
     assert "Only 12 steps were done" in ui.statusLabel.text
-    assert ui.applyButton.text == "Resume"
+    ui.budgetSpinBox.setValue(20.0)
+    press(ui.applyButton)
+    begin(desk, panel, trainer, "train")
+    assert (trainer.asked["seconds"], trainer.asked["resume"]) == (1200.0, True)
     assert panel.ui.modelComboBox.currentData == "tiny"

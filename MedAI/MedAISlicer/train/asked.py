@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +90,13 @@ def request_of(parameters: TrainParameterNode) -> TrainRequest:
 
 
 def request_to_resume(parameters: TrainParameterNode) -> TrainRequest:
-    """A training that goes on with what it was started with.
+    """A training that goes on with what it was started with; its time may have become longer.
 
     Raises:
         ReadError: its folder cannot be read.
     """
-    return TrainRequest.read({"output": str(training_folder(parameters).absolute()), "resume": True})
+    kept = TrainRequest.read({"output": str(training_folder(parameters).absolute()), "resume": True})
+    return replace(kept, seconds=max(kept.seconds or 0.0, 60.0 * parameters.minutes))
 
 
 def _title(number: int) -> str:

@@ -120,7 +120,8 @@ class Curves:
             series.SetXColumnName(TIME)
             series.SetYColumnName(name)
             series.SetPlotType(series.PlotTypeScatter)
-            series.SetMarkerStyle(series.MarkerStyleNone)
+            # The first validation is a point, which no line shows.
+            series.SetMarkerStyle(series.MarkerStyleNone if name == "Loss" else series.MarkerStyleCircle)
             series.SetColor(*(GRAY if name == "Loss" else COLORS[number - 1] if number else _MEAN_COLOR))
             self.chart.AddAndObservePlotSeriesNodeID(series.GetID())
 

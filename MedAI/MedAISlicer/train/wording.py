@@ -107,7 +107,8 @@ def ended_line(trained: Trained) -> str:
     """How a training ended well."""
     dice = trained.dice
     if not trained.model:
-        return _("Only {steps} steps were done, too few for a model.").format(steps=trained.steps)
+        text = _("Only {steps} steps were done, too few for a model. Choose more time.")
+        return text.format(steps=trained.steps)
     line = _("Done: the model {name} was trained for {time} ({steps} steps). It is chosen in the tab Auto.").format(
         name=trained.model, time=duration(trained.seconds), steps=trained.steps
     )
