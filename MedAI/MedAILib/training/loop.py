@@ -47,6 +47,9 @@ def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.opti
     return kind(groups, lr=settings.learning_rate, betas=(0.9, 0.99))
 
 
+_OVERFLOWS = 3
+
+
 class Origin(Protocol):
     """What the data settings of every recipe say."""
 
@@ -88,6 +91,7 @@ class Loop(ABC):
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = make_optimizer(self.network, settings)
         self.clock = Clock(precision=choose_precision(world.device, settings.precision))
+        self._overflows = 0  # steps in a row whose gradient was not finite
 
     @abstractmethod
     def loss_of(self, model: nn.Module, fraction: float) -> torch.Tensor:
@@ -205,6 +209,13 @@ class Loop(ABC):
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip))
         if math.isfinite(norm):  # a sample that overflows must not spoil the weights
             self.optimizer.step()
+            self._overflows = 0
+        else:
+            self._overflows += 1
+        if self._overflows == _OVERFLOWS and self.clock.precision != "float32":
+            # Some processors' bfloat16 convolutions over very few voxels have no finite gradient, whatever the sample.
+            self.clock.precision = "float32"
+            self._log(note="The gradients overflow in bfloat16; the training goes on in float32.")
         self.optimizer.zero_grad(set_to_none=True)
         return float(loss.detach()), norm
 
