@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .summary import Segmentation, Summary
     from .superres.request import Superresolution
     from .superres.summary import SuperresSummary
+    from .tubes.calls import bridge, straighten, unstraighten
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ __all__ = [
     "SuperresSummary",
     "Superresolution",
     "__version__",
+    "bridge",
     "find_model",
     "import_model",
     "interact",
@@ -44,8 +46,10 @@ __all__ = [
     "register_many",
     "segment",
     "segment_many",
+    "straighten",
     "superresolve",
     "superresolve_many",
+    "unstraighten",
 ]
 
 _HOME = {
@@ -56,6 +60,7 @@ _HOME = {
     "Summary": "summary",
     "SuperresSummary": "superres.summary",
     "Superresolution": "superres.request",
+    "bridge": "tubes.calls",
     "find_model": "models",
     "import_model": "models",
     "interact": "api",
@@ -64,8 +69,10 @@ _HOME = {
     "register_many": "batch",
     "segment": "api",
     "segment_many": "batch",
+    "straighten": "tubes.calls",
     "superresolve": "api",
     "superresolve_many": "batch",
+    "unstraighten": "tubes.calls",
 }
 
 

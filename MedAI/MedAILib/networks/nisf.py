@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -21,12 +22,27 @@ Reconstruction = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Gabor(nn.Module):
-    """A linear layer with a real Gabor wavelet: ``cos(frequency * a) * exp(-(scale * b)**2)`` of two projections."""
+    """A linear layer with a real Gabor wavelet: ``cos(frequency * a) * exp(-(scale * b)**2)`` of two projections.
 
-    def __init__(self, inputs: int, outputs: int, frequency: float, scale: float) -> None:
+    Args:
+        inputs, outputs: channels.
+        frequency, scale: see above.
+        coordinates: how many of the inputs, the first ones, are coordinates.
+    """
+
+    def __init__(self, inputs: int, outputs: int, frequency: float, scale: float, coordinates: int = 0) -> None:
         super().__init__()
         self.frequency, self.scale = frequency, scale
         self.project = nn.Linear(inputs, 2 * outputs)
+        # After Sitzmann et al. 2020: phases of up to 10 per unit of a coordinate, and small ones of features. With
+        # torch's own start, eight residual layers have no gradient. Half their bound, as the residual sums grow.
+        nn.init.uniform_(self.project.weight, -0.5 * (6.0 / outputs) ** 0.5, 0.5 * (6.0 / outputs) ** 0.5)
+        nn.init.uniform_(self.project.weight[:, :coordinates], -10.0, 10.0)
+        nn.init.uniform_(self.project.bias, -math.pi, math.pi)
+        with torch.no_grad():
+            self.project.weight /= frequency
+            self.project.bias /= frequency
+            self.project.bias[outputs:] = 0.0
 
     def wave(self, projected: torch.Tensor) -> torch.Tensor:
         """The wavelet of what :attr:`project` gives, (m, 2 * outputs) to (m, outputs)."""
@@ -124,7 +140,7 @@ class NISF(nn.Module):
         self.inputs, self.classes, self.width, self.reach = inputs, classes, width, reach
         self.fitting = FitSettings(steps, rate, voxels, penalty, every, patience)
         self.layers = nn.ModuleList(
-            Gabor(width + (3 if number == 0 else 0), width, frequency, scale) for number in range(layers)
+            Gabor(width + (0 if number else 3), width, frequency, scale, 0 if number else 3) for number in range(layers)
         )
         self.classify = nn.Linear(width, classes)
         self.intensity = nn.Linear(width, inputs)

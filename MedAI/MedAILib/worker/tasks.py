@@ -16,13 +16,16 @@ from ..errors import UsageError
 from ..progress import Progress
 
 TASKS: dict[str, str] = {
+    "bridge": "MedAILib.pipeline.tubes_task:run_bridge",
     "check_cases": "MedAILib.pipeline.train_task:run_check",
     "devices": "MedAILib.inference.devices_task:run",
     "interact": "MedAILib.pipeline.interact_task:run",
     "ping": "MedAILib.worker.tasks:ping",
     "refine": "MedAILib.pipeline.interact_task:run_refine",
     "register": "MedAILib.pipeline.register_task:run",
+    "restore": "MedAILib.pipeline.tubes_task:run_restore",
     "segment": "MedAILib.pipeline.task:run",
+    "straighten": "MedAILib.pipeline.tubes_task:run_straighten",
     "superres": "MedAILib.pipeline.superres_task:run",
     "train": "MedAILib.pipeline.train_task:run",
 }
