@@ -168,6 +168,22 @@ def test_a_color_table_of_slicer_names_and_colors(tmp_path: Path) -> None:
     assert (first.name, first.color, second.color) == ("the ball", (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 
+@pytest.mark.parametrize(
+    ("description", "modality"),
+    [
+        ({"channel_names": {"0": "CT"}}, "CT"),
+        ({"modality": {"0": "MRI"}}, "MR"),
+        ({"channel_names": {"0": "T1", "1": "FLAIR"}}, "MR"),
+        ({"channel_names": {"0": "CT", "1": "PET"}}, None),
+        ({}, None),
+    ],
+)
+def test_the_modality_comes_from_dataset_json(tmp_path: Path, description: dict[str, object], modality: str) -> None:
+    write_cases(tmp_path, 2)
+    (tmp_path / "dataset.json").write_text(json.dumps(description))
+    assert check_cases(tmp_path).modality == modality
+
+
 def test_regions_and_ignored_labels_are_refused(tmp_path: Path) -> None:
     write_cases(tmp_path, 2)
     for labels in ({"background": 0, "whole": [1, 2]}, {"background": 0, "ball": 1, "ignore": 2}):

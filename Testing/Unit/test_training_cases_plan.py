@@ -11,6 +11,7 @@ from MedAILib.labels import Code, Label
 from MedAILib.training.cases.plan import Plan, choose_grid, choose_patch, make_plan, split
 from MedAILib.training.cases.report import CaseFacts, Report
 from MedAILib.training.cases.settings import CaseValidation, PlanSettings
+from MedAILib.training.cases.subjects import subject_of
 
 NOTHING = PlanSettings()
 TABLE = tuple(Label(n, name, (1.0, 0.0, 0.0), Code("SCT", "1", "x")) for n, name in ((1, "ball"), (2, "core")))
@@ -60,7 +61,11 @@ def test_thick_slices_lie_along_k_however_they_were_taken(codes: str, orientatio
 
 
 def test_cases_of_other_axes_are_turned_before_they_are_compared() -> None:
-    facts = [case(shape=(10, 20, 30)), case(shape=(30, 20, 10), codes="SAR"), case(shape=(10, 30, 20), codes="ARS"[::-1])]
+    facts = [
+        case(shape=(10, 20, 30)),
+        case(shape=(30, 20, 10), codes="SAR"),
+        case(shape=(10, 30, 20), codes="ARS"[::-1]),
+    ]
     grid = choose_grid(facts[:2], NOTHING, False)
     assert grid.largest == (10, 20, 30)
 
@@ -88,7 +93,9 @@ def test_networks_that_see_slices_get_patches_of_one_slice() -> None:
 
 
 def test_what_the_user_decided_is_kept() -> None:
-    asked = PlanSettings(spacing=(2.0, 2.0, 2.0), patch=(16, 24, 32), modality="pt", intensity={"method": "none"}, batch=7)
+    asked = PlanSettings(
+        spacing=(2.0, 2.0, 2.0), patch=(16, 24, 32), modality="pt", intensity={"method": "none"}, batch=7
+    )
     made = plan(case("a"), case("b"), settings=asked)
     assert (made.spacing, made.patch, made.modality, made.batch) == ((2.0, 2.0, 2.0), (16, 24, 32), "PT", 7)
     assert made.intensity == {"method": "none"}
@@ -139,3 +146,34 @@ def test_cases_to_hold_out_may_be_named() -> None:
 def test_a_plan_comes_back_from_its_json() -> None:
     made = plan(case("a"), case("b"))
     assert Plan.from_json(made.to_json()) == made
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [
+        ("hippocampus_001", "hippocampus_001"),
+        ("patient01_frame07", "patient01"),
+        ("SC-HF-I-01-IM-0001-0048", "SC-HF-I-01"),
+        ("sub-03_ses-2_T1w", "sub-03"),
+        ("anna_slice-12", "anna"),
+        ("time", "time"),
+    ],
+)
+def test_a_name_tells_the_subject(name: str, subject: str) -> None:
+    assert subject_of(name) == subject
+
+
+def test_a_pattern_tells_the_subject_of_other_names() -> None:
+    assert subject_of("2021-anna-x", r"\d+-(\w+)-") == "anna"
+    for pattern in ("(", "anna", "(otto)"):
+        with pytest.raises(UsageError, match="pattern"):
+            subject_of("2021-anna-x", pattern)
+
+
+def test_a_subject_is_never_on_both_sides_of_the_split() -> None:
+    facts = [case(f"patient{n:02}_frame{frame}") for n in range(6) for frame in range(4)]
+    for seed in range(10):
+        trained, held_out = split(report(*facts), CaseValidation(), seed)
+        assert len(held_out) == 4
+        assert len({subject_of(name) for name in held_out}) == 1
+        assert not {subject_of(name) for name in held_out} & {subject_of(name) for name in trained}

@@ -16,12 +16,13 @@ from MedAILib.errors import Cancelled, ContentError, ModelError, OutputExistsErr
 from MedAILib.files import read_image
 from MedAILib.models import ModelStore, load_network, read_card
 from MedAILib.training import loop
-from MedAILib.training.cases import job
-from MedAILib.training.cases.job import Outcome, Watch, run_request
+from MedAILib.training.cases.job import Outcome, run_request
 from MedAILib.training.cases.reading import read_channels
 from MedAILib.training.cases.request import TrainRequest, model_name
 from MedAILib.training.cases.run_folder import RunFolder
 from MedAILib.training.cases.start import class_axes
+from MedAILib.training.cases.trainer import CasesTrainer
+from MedAILib.training.cases.watch import Watch
 from Unit.cases_tools import ball_case, recipe_values, write_case, write_cases
 
 
@@ -172,14 +173,14 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_stays(
 def test_without_memory_batches_and_then_patches_get_smaller(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss_of = job.CasesTrainer.loss_of
+    loss_of = CasesTrainer.loss_of
 
     def hungry(self: Any, model: Any, fraction: float) -> Any:
         if self.clock.step == 30 and (self.plan.batch > 1 or self.plan.patch[0] > 8):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return loss_of(self, model, fraction)
 
-    monkeypatch.setattr(job.CasesTrainer, "loss_of", hungry)
+    monkeypatch.setattr(CasesTrainer, "loss_of", hungry)
     told: list[str] = []
     watch = Watch(warn=lambda code, message: told.append(message) if code == "memory" else None)
     outcome = run(place / "tiny.json", place / "data", tmp_path / "run", watch, name="balls")

@@ -79,13 +79,13 @@ def _check(options: argparse.Namespace) -> int:
 
     if options.data is None:
         raise UsageError("The folder with the cases is missing; give --data.")
-    report = check_cases(options.data)
+    request = TrainRequest(options.config, options.data, "", seed=options.seed, **_of_cases(options))
+    report = check_cases(options.data, instances=request.load_recipe().plan.instances)
     print(report.text())
     if report.fatal:
         return ContentError.exit_status
-    from ..training.cases.job import plan_for
+    from ..training.cases.planning import plan_for
 
-    request = TrainRequest(options.config, options.data, "", seed=options.seed, **_of_cases(options))
     for sentence in plan_for(report, request, options.device).why:
         print(sentence)
     return 0

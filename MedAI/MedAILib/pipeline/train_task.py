@@ -10,6 +10,7 @@ import numpy as np
 
 from ..training.cases.report import problems_to_json
 from ..training.cases.request import TrainRequest
+from ..training.cases.watch import STAGES, Watch
 
 Arrays = dict[str, np.ndarray]
 CHECKING = "Checking the cases"
@@ -31,19 +32,13 @@ def run(parameters: Mapping[str, Any], arrays: Mapping[str, np.ndarray], context
         ``model`` (its name), ``folder`` (of the model), ``steps``, ``seconds``, ``dice`` (class to Dice of the cases
         held out), ``concluded`` (whether it was stopped before its budget was used up).
     """
-    from ..training.cases.job import STAGES, TRAINING, Watch, run_request
+    from ..training.cases.job import run_request
 
     request = TrainRequest.read(parameters)
     progress = context.progress(STAGES)
 
-    def report(line: dict[str, Any]) -> None:
-        if "done" in line:
-            progress.update(line["done"])
-
     watch = Watch(progress.stage, progress.update, progress.warn, progress.check, context.stop)
-    outcome = run_request(request, context.device, report, watch)
-    progress.stage(TRAINING)
-    return outcome.to_json(), {}
+    return run_request(request, context.device, lambda line: None, watch).to_json(), {}
 
 
 def run_check(
@@ -69,7 +64,7 @@ def run_check(
     answer = found.to_json()
     if not found.fatal and parameters.get("network"):
         from ..errors import MedAIError
-        from ..training.cases.job import plan_for
+        from ..training.cases.planning import plan_for
 
         asked = TrainRequest(parameters["network"], parameters["data"], "", plan=parameters.get("plan") or {})
         try:

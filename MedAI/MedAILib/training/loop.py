@@ -23,6 +23,9 @@ from .config import TrainingSettings
 from .distributed import World
 from .precision import choose_precision
 
+FIRST_LOOK = 60.0
+"""Seconds after which a training in epochs validates for the first time, if its first epoch takes longer."""
+
 
 def learning_rate(settings: TrainingSettings, step: int, fraction: float) -> float:
     """Linear warm-up over the first steps, and a fall to 0 over the whole budget (share done: ``fraction``)."""
@@ -163,7 +166,8 @@ class Loop(ABC):
         self.network.train()
         last = time.monotonic()
         due_checkpoint = self.clock.seconds + settings.checkpoint_seconds
-        due_validation = self.clock.seconds
+        by_clock = settings.epoch_steps is None
+        due_validation = self.clock.seconds + (0.0 if by_clock else FIRST_LOOK)
         losses: list[float] = []
         while (fraction := self.fraction()) < 1.0 and not stop():
             loss, norm = self.step(model, fraction)
@@ -174,12 +178,12 @@ class Loop(ABC):
                 self._log(loss=sum(losses) / len(losses), gradient=norm, **self.details(fraction), done=fraction)
                 losses = []
             ended = settings.epoch_steps is not None and self.clock.step % settings.epoch_steps == 0
-            if ended or (not settings.epoch_steps and self.clock.seconds >= due_checkpoint):
+            if ended or (by_clock and self.clock.seconds >= due_checkpoint):
                 self._save()
                 due_checkpoint = self.clock.seconds + settings.checkpoint_seconds
-            if ended or (not settings.epoch_steps and self.clock.seconds >= due_validation):
+            if ended or self.clock.seconds >= due_validation:
                 self._validate(fraction)
-                due_validation = self.clock.seconds + settings.validation_seconds
+                due_validation = self.clock.seconds + settings.validation_seconds if by_clock else math.inf
         self._save()
         self._validate(fraction)
 

@@ -15,7 +15,7 @@ from ...files.label_maps import made_up_label
 from ...image import Image
 from ...labels import Label
 from .folder import CaseFiles, CaseFolder, find_cases
-from .names import label_table
+from .names import label_table, modality_of
 from .reading import read_case_image, read_case_labels, same_grid
 from .report import CaseFacts, Problem, Report
 
@@ -65,7 +65,7 @@ def check_cases(
         values = values[:MOST_VALUES]
     table, is_named = _table(found, values, named)
     problems += _across(facts, table, values, is_named)
-    return Report(str(folder), tuple(facts), table, tuple(problems))
+    return Report(str(folder), tuple(facts), table, tuple(problems), modality_of(found))
 
 
 def _look_at(files: CaseFiles) -> tuple[CaseFacts, list[Label], list[Problem]]:

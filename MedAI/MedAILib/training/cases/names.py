@@ -16,6 +16,8 @@ from .folder import CaseFolder
 
 LABELS = "labels.json"
 TABLES = ("labels.ctbl", "labels.txt")
+_MODALITIES = {"ct": "CT", "mri": "MR", "mr": "MR", "t1": "MR", "t2": "MR", "flair": "MR", "pet": "PT", "us": "US"}
+"""What ``dataset.json`` calls a modality."""
 
 
 def label_table(found: CaseFolder, values: Iterable[int]) -> tuple[tuple[Label, ...], bool]:
@@ -47,6 +49,14 @@ def label_table(found: CaseFolder, values: Iterable[int]) -> tuple[tuple[Label, 
         else:
             table.append(made_up_label(value, entry))
     return tuple(table), bool(given)
+
+
+def modality_of(found: CaseFolder) -> str | None:
+    """DICOM code of the images, as far as ``dataset.json`` names one for all channels; else None."""
+    given = found.description.get("channel_names", found.description.get("modality"))
+    words = given.values() if isinstance(given, Mapping) else [given]
+    codes = {_MODALITIES.get(str(word).strip().lower()) for word in words}
+    return codes.pop() if len(codes) == 1 else None
 
 
 def _given(found: CaseFolder) -> dict[int, str | Label]:

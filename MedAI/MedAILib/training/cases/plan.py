@@ -27,6 +27,7 @@ from ...models.card import Preparation
 from ...spatial import SLICES, network_axes
 from .report import CaseFacts, Report
 from .settings import CaseValidation, PlanSettings
+from .subjects import by_subject
 
 ANISOTROPIC = 3.0
 _LETTER_FIRST = {"S": "RAS", "A": "RSA", "R": "ASR"}
@@ -209,7 +210,7 @@ def make_plan(
     """
     facts = report.facts
     ct = all(one.ct for one in facts)
-    modality = settings.modality or ("CT" if ct else "OT" if facts[0].shape[0] == 1 else "MR")
+    modality = settings.modality or report.modality or ("CT" if ct else "OT" if facts[0].shape[0] == 1 else "MR")
     prepared, sentence = (
         (settings.intensity or intensity, "Intensities as asked for.")
         if settings.intensity or intensity
@@ -220,11 +221,13 @@ def make_plan(
     if settings.instances:
         table = table[:1]
     size = " x ".join(map(str, patch))
+    subjects = by_subject((*trained, *held_out), validation.subject)
+    whose = f" (of {len(subjects)} subjects, by their names)" if len(subjects) < len(facts) else ""
     why = (
         *grid.why,
         f"Patches of {size} voxels (k x j x i); the median case has {' x '.join(map(str, grid.median))}.",
         sentence,
-        f"{len(trained)} cases are trained on, {len(held_out)} are held out to measure.",
+        f"{len(trained)} cases are trained on, {len(held_out)} are held out to measure{whose}.",
     )
     return Plan(
         orientation=grid.orientation,
@@ -243,7 +246,7 @@ def make_plan(
 
 
 def split(report: Report, validation: CaseValidation, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the cases to train on and of those held out; structures that few cases have stay in training.
+    """Names of the cases to train on and of those held out: whole subjects, and none whose structures no other has.
 
     Raises:
         UsageError: a case that is to be held out is not there, or none is left to train on.
@@ -255,15 +258,23 @@ def split(report: Report, validation: CaseValidation, seed: int) -> tuple[tuple[
             raise UsageError(f"{missing[0]} is to be held out, but there is no such case.")
         held = set(validation.cases)
     else:
-        count = min(validation.most, max(1, round(validation.share * len(names)))) if validation.share else 0
-        rare = {one.cases[0] for one in report.classes if len(one.cases) == 1}
-        drawn = [name for name in names if name not in rare] or names
-        random.Random(seed).shuffle(drawn)
-        held = set(drawn[: min(count, len(names) - 1)])
+        held = _drawn(report, by_subject(names, validation.subject), validation.share, seed)
     trained = tuple(name for name in names if name not in held)
     if not trained:
         raise UsageError("All cases are held out; none is left to train on.")
     return trained, tuple(name for name in names if name in held)
+
+
+def _drawn(report: Report, subjects: Mapping[str, list[str]], share: float, seed: int) -> set[str]:
+    """The cases of subjects that are drawn."""
+    count = min(len(subjects) - 1, max(1, round(share * len(subjects)))) if share else 0
+    needed = set()
+    for one in report.classes:
+        owners = {subject for subject, cases in subjects.items() if set(cases) & set(one.cases)}
+        needed |= owners if len(owners) == 1 else set()
+    free = [subject for subject in subjects if subject not in needed] or list(subjects)
+    random.Random(seed).shuffle(free)
+    return {name for subject in free[:count] for name in subjects[subject]}
 
 
 def _orientation(facts: Sequence[CaseFacts]) -> str:

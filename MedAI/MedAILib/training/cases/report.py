@@ -81,12 +81,14 @@ class Report:
         facts: of the cases that can be used.
         table: the classes, in the network's order.
         problems: errors and warnings.
+        modality: DICOM code, if the folder says it.
     """
 
     folder: str
     facts: tuple[CaseFacts, ...]
     table: tuple[Label, ...]
     problems: tuple[Problem, ...]
+    modality: str | None = None
 
     @property
     def fatal(self) -> tuple[Problem, ...]:

@@ -97,14 +97,16 @@ class CaseValidation:
     """Which cases are held out, to measure on.
 
     Attributes:
-        cases: their names; without any, they are drawn by the run's seed.
-        share: of the cases that are drawn; at least one.
-        most: so many at most.
+        cases: their names; without any, subjects are drawn by the run's seed.
+        subject: regular expression whose first group in a case's name is its subject, see :func:`.subjects.subject_of`.
+        share: of the subjects that are drawn; at least one.
+        most: so many cases are measured at most while the training goes on; at its end, all that are held out.
         overlap: of the windows with which they are measured.
         budget: share of the training's time that validation may take; the first and the last one always happen.
     """
 
     cases: tuple[str, ...] = ()
+    subject: str | None = None
     share: float = 0.2
     most: int = 10
     overlap: float = 0.25
@@ -113,3 +115,5 @@ class CaseValidation:
     def __post_init__(self) -> None:
         if not 0.0 <= self.share < 1.0:
             raise UsageError("share must be at least 0 and below 1.")
+        if self.most < 1:
+            raise UsageError("most must be 1 or more.")

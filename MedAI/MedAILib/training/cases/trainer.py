@@ -33,7 +33,8 @@ class CasesTrainer(Loop):
         network: the recipe's for this plan, with its first weights.
         trained, held_out: cases of the plan; may hold out none.
         output, world, report: see :class:`Loop`.
-        check: called before each step and while measuring; what it raises ends the run, after a checkpoint.
+        look: called with the done share before each step and while measuring; what it raises ends the run, after a
+            checkpoint.
 
     Raises:
         UsageError: the objective is unknown or its arguments do not fit.
@@ -49,20 +50,22 @@ class CasesTrainer(Loop):
         output: Path,
         world: World,
         report: Callable[[dict[str, Any]], None] = lambda line: None,
-        check: Callable[[], None] = lambda: None,
+        look: Callable[[float], None] = lambda share: None,
     ) -> None:
-        self.recipe, self.plan, self.check = recipe, plan, check
+        self.recipe, self.plan, self.look = recipe, plan, look
         super().__init__(replace(recipe.training, batch=plan.batch), network, output, world, report)
         self.objective = make(recipe.objective, recipe.objective_arguments)
         self.patches = Patches(trained, plan.patch, recipe.augmentation, world.device)
         self.held_out = list(held_out) if world.first else []
+        every = -(-len(self.held_out) // recipe.validation.most)
+        self.some = self.held_out[:: max(1, every)]
         self.scores: Scores | None = None
-        self._measured = -1  # step of the last validation
+        self._measured = (-1, 0)  # step of the last validation, and its number of cases
         self._spent = 0.0
 
     def loss_of(self, model: nn.Module, fraction: float) -> torch.Tensor:
         """Of one patch per seed."""
-        self.check()
+        self.look(self.share())
         batch = self.patches.batch(self.seeds(), fraction)
         with autocast(self.world.device, self.clock.precision):
             return self.objective(model, batch)
@@ -84,16 +87,16 @@ class CasesTrainer(Loop):
 
     @torch.no_grad()
     def measure(self, fraction: float) -> dict[str, Any] | None:
-        """Dice of the cases held out, whole; skipped while measuring would take too much of the time."""
-        step, at = self.clock.step, time.monotonic()
-        due = self._measured < 0 or fraction >= 1.0
-        due = due or self._spent <= self.recipe.validation.budget * self.clock.seconds
-        if not self.held_out or not step or self._measured == step or not due:
+        """Dice of the cases held out, whole: of some on the way, while that takes little of the time; at the end of
+        all."""
+        cases, at = self.held_out if fraction >= 1.0 else self.some, time.monotonic()
+        measured = self.clock.step, len(cases)
+        worth = self._spent <= self.recipe.validation.budget * self.clock.seconds
+        if not cases or not self.clock.step or self._measured == measured or not (worth or fraction >= 1.0):
             return None
-        self.scores = measure_cases(
-            self.average, self.held_out, self.plan, self.recipe.validation.overlap, str(self.world.device), self.check
-        )
-        write_preview(self.output, self.held_out, self.scores, self.plan)
+        overlap, device = self.recipe.validation.overlap, str(self.world.device)
+        self.scores = measure_cases(self.average, cases, self.plan, overlap, device, lambda: self.look(self.share()))
+        write_preview(self.output, cases, self.scores, self.plan)
         self._spent += time.monotonic() - at
-        self._measured = step
+        self._measured = measured
         return {"validation": self.scores.to_json(), "done": round(self.share(), 4)}
