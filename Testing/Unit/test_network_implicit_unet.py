@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from MedAILib.inference.engine import WindowOptions, predict_labels
 from MedAILib.networks import build
@@ -98,8 +99,8 @@ def test_the_equal_unet_has_the_same_encoder():
 
 
 def test_between_voxels_one_reads_what_enlarging_would_give():
-    coarse = torch.randn(2, 5, 4, 3, 6)
-    found = between(coarse, torch.arange(2 * 8 * 6 * 12), (8, 6, 12)).view(2, 8, 6, 12, 5).movedim(-1, 1)
+    coarse = torch.randn(2, 4, 3, 6, 5)
+    found = between(coarse, torch.arange(2 * 8 * 6 * 12), (8, 6, 12)).view(2, 8, 6, 12, 5)
     assert torch.allclose(found, enlarged(coarse), atol=1e-6)
 
 
@@ -110,7 +111,7 @@ def test_projecting_before_the_gather_is_the_wide_first_layer():
     stacked = [fine]
     for each in maps:
         while each.shape != (1, each.shape[1], 32, 32, 32):
-            each = enlarged(each)
+            each = functional.interpolate(each, scale_factor=2, mode="trilinear")
         stacked.append(each)
     wide = torch.cat([network.fine.weight, *(each.weight.flatten(1) for each in network.projections)], 1)
     first = torch.einsum("oc,nckji->nkjio", wide, torch.cat(stacked, 1)) + network.fine.bias
