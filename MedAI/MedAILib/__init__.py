@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import interact, register, segment, superresolve
+    from .api import interact, register, segment, superresolve, train
     from .batch import register_many, segment_many, superresolve_many
     from .image import Image
     from .models import find_model, import_model, list_models
@@ -49,6 +49,7 @@ __all__ = [
     "straighten",
     "superresolve",
     "superresolve_many",
+    "train",
     "unstraighten",
 ]
 
@@ -72,6 +73,7 @@ _HOME = {
     "straighten": "tubes.calls",
     "superresolve": "api",
     "superresolve_many": "batch",
+    "train": "api",
     "unstraighten": "tubes.calls",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from .sources import PathLike, Source, check_target, load
 from .summary import Segmentation
 
 if TYPE_CHECKING:
+    from .models import ModelCard
     from .registration.request import Pair, Registration, RegistrationRequest
     from .superres.request import Scans, Superresolution, SuperresRequest
     from .worker import Event, Finished
@@ -33,6 +34,8 @@ def segment(
     modality: str | None = None,
     force: bool = False,
     mode: str | None = None,
+    others: Mapping[str, Any] | None = None,
+    input: str | None = None,  # noqa: A002 - the model's word for it
 ) -> Any:
     """Segment a volume and wait for the result.
 
@@ -49,6 +52,9 @@ def segment(
         modality: DICOM code of the volume, if its file does not say it.
         force: go on although the modality does not fit the model.
         mode: "exact" or "fast"; None for what the model's card allows.
+        others: for a model that sees several volumes of a patient, the further ones by the names of its inputs, e.g.
+            ``{"T1": "t1.nii.gz"}``; they may lie on any grid in the same space.
+        input: which of the model's inputs ``source`` is; None for the first one that ``others`` leaves.
 
     Returns:
         :class:`Segmentation` (labels on the input's own grid and a summary), or for a volume node the
@@ -68,11 +74,12 @@ def segment(
         if statistics is not None:
             raise UsageError("A volume node's statistics go into a table node; the argument is for files and arrays.")
         return console.segment(
-            source, model, output, device, modality=modality, force=force, mode=mode, progress=progress
-        )
-    request = Request(model, modality, force, mode)
+            source, model, output, device, modality=modality, force=force, mode=mode, others=others, input=input,
+            progress=progress,
+        )  # fmt: skip
+    request = Request(model, modality, force, mode, input)
     with ProgressLine(progress) as line:
-        return segment_file(source, request, output, statistics, device, overwrite, line.event)
+        return segment_file(source, request, output, statistics, device, overwrite, line.event, others)
 
 
 def segment_file(
@@ -83,25 +90,32 @@ def segment_file(
     device: str = "auto",
     overwrite: bool = False,
     on_event: Callable[[Event], None] | None = None,
+    others: Mapping[str, Source] | None = None,
 ) -> Segmentation:
     """:func:`segment` for files and arrays, with the progress events handed to ``on_event``."""
     from .files.formats import WRITABLE
     from .files.tables import TABLE_SUFFIXES
 
     request.card()
-    check_target(output, [source], overwrite, WRITABLE)
-    check_target(statistics, [source], overwrite, TABLE_SUFFIXES)
+    sources = [source, *(others or {}).values()]
+    check_target(output, sources, overwrite, WRITABLE)
+    check_target(statistics, sources, overwrite, TABLE_SUFFIXES)
     image, modality = _load(source)
-    result = run_job(image, request.with_modality(modality), device, on_event)
+    further = {name: _load(other)[0] for name, other in (others or {}).items()}
+    result = run_job(image, request.with_modality(modality), device, on_event, further)
     _write(result, output, statistics, overwrite)
     return result
 
 
 def run_job(
-    image: Image, request: Request, device: str = "auto", on_event: Callable[[Event], None] | None = None
+    image: Image,
+    request: Request,
+    device: str = "auto",
+    on_event: Callable[[Event], None] | None = None,
+    others: Mapping[str, Image] | None = None,
 ) -> Segmentation:
-    """Send the image to the shared worker of the device and wait; an interrupt (Ctrl-C) cancels the job first."""
-    finished = _wait(TASK, request.message(image), device, on_event)
+    """Send the volumes to the shared worker of the device and wait; an interrupt (Ctrl-C) cancels the job first."""
+    finished = _wait(TASK, request.message(image, others), device, on_event)
     return read_answer(finished.parameters, finished.arrays, image)
 
 
@@ -414,6 +428,59 @@ def run_superresolution(
     superres.method_of(request, scans)
     finished = _wait(superres.TASK, request.message(scans), device, on_event)
     return superres.read_answer(finished.parameters, finished.arrays)
+
+
+def train(
+    source: Any,
+    name: str,
+    network: str = "residual-unet",
+    minutes: float = 10.0,
+    start: str | None = None,
+    output: PathLike | None = None,
+    device: str = "auto",
+    *,
+    plan: Mapping[str, Any] | None = None,
+    seed: int = 1,
+    progress: bool = True,
+) -> ModelCard:
+    """Train a model on labeled cases and wait for it; afterwards it is one of the user's models.
+
+    Called again after an interruption, it goes on from the last checkpoint.
+
+    Args:
+        source: folder of cases (``images`` and ``labels``, see ``medai train``); inside Slicer also a list of
+            segmentation nodes, each of which is a case together with the volume that it was made on.
+        name: of the model, for people; its name for the shell is made from it.
+        network: name of a recipe for labeled cases.
+        minutes: time budget.
+        start: name or folder of a model whose weights are the first ones.
+        output: folder of the training; None for one beside the user's models.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        plan: what is not left to the planner: ``spacing`` and ``patch``, (k, j, i), and what else
+            :class:`MedAILib.training.cases.settings.PlanSettings` has.
+        seed: of weights, samples and the choice of the cases that are held out.
+        progress: show stage, percentage and remaining time on the error stream.
+
+    Returns:
+        The card of the model.
+
+    Raises:
+        MedAIError: each failure has its own subclass, see :mod:`MedAILib.errors`.
+
+    Example:
+        >>> import MedAILib
+        >>> card = MedAILib.train("cases", "Hippocampus")  # doctest: +SKIP
+        >>> MedAILib.segment("new.nii.gz", model=card.name, output="new.seg.nrrd")  # doctest: +SKIP
+    """
+    how: dict[str, Any] = {"network": network, "minutes": minutes, "start": start, "output": output, "device": device}
+    how |= {"plan": plan, "seed": seed, "progress": progress}
+    if isinstance(source, (str, Path)):
+        from .training.cases.remote import train_folder
+
+        return train_folder(source, name, **how)
+    from MedAISlicer import console
+
+    return console.train([source] if hasattr(source, "IsA") else list(source), name, **how)
 
 
 def _wait(

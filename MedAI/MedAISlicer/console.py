@@ -1,9 +1,10 @@
-"""``MedAILib.segment``, ``interact``, ``register`` and ``superresolve`` for nodes: for Slicer's console and scripts."""
+"""``MedAILib.segment``, ``interact``, ``register``, ``superresolve`` and ``train`` for nodes: for Slicer's console."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import slicer
@@ -13,10 +14,13 @@ from MedAILib.errors import MedAIError, UsageError
 from MedAILib.image import Image
 from MedAILib.interactive.remote import Assistant
 from MedAILib.interactive.request import AUTO, Engine
+from MedAILib.models import ModelCard
 from MedAILib.pipeline.request import Request
 from MedAILib.progress_line import ProgressLine
 from MedAILib.registration.request import RegistrationRequest
 from MedAILib.superres.request import SuperresRequest
+from MedAILib.training.cases.remote import train_folder, training_folder
+from MedAILib.training.cases.run_folder import RunFolder
 from MedAILib.worker import Event
 from MedAILib.worker.events import Finished, Warned
 
@@ -33,6 +37,7 @@ from .superres.outputs import Outputs as SuperresOutputs
 from .superres.results import Result as SuperresResult
 from .superres.run import SuperresRun
 from .targets import Target
+from .train.cases import CASES, cases_of, clear, write_case
 
 Node = Any
 
@@ -260,6 +265,46 @@ def superresolve(
     return _wait_for(run, progress, run.needs_torch)
 
 
+def train(segmentations: Sequence[Node], name: str, *, output: str | Path | None = None, **how: Any) -> ModelCard:
+    """Train a model on segmentation nodes and wait; the windows stay alive meanwhile.
+
+    Args:
+        segmentations: each is a case together with the volume that it was made on; segments of the same name are the
+            same structure.
+        name: of the model, for people.
+        output: folder of the training, which also receives the cases; None for one beside the user's models.
+        how: network, minutes, start, device, plan, seed and progress, see :func:`MedAILib.train`.
+
+    Returns:
+        The card of the model, which is one of the user's now.
+
+    Raises:
+        UsageError: a segmentation is no case; the message names it.
+        MedAIError: each failure has its own subclass, see :mod:`MedAILib.errors`. A paused or failed training goes on
+            when this is called again.
+        RequirementsError: a Python package is missing, and was not installed when Slicer offered it.
+    """
+    if any(not hasattr(node, "IsA") or not node.IsA("vtkMRMLSegmentationNode") for node in segmentations):
+        raise UsageError("A model is trained on a folder of cases, or on segmentation nodes.")
+    _ensure_packages()
+    found = cases_of(segmentations)
+    if found.problems or not found.cases:
+        reasons = [problem.message for problem in found.problems] or ["There is no segmentation to learn from."]
+        raise UsageError(" ".join(reasons))
+    folder = training_folder(name, output)
+    if not RunFolder(folder).resumable:
+        clear(folder / CASES)
+        for case in found.cases:
+            write_case(case, found.classes, folder / CASES)
+    return train_folder(folder / CASES, name, output=folder, on_event=_live, **how)
+
+
+def _live(event: Event) -> None:
+    application = _application()
+    if application is not None:
+        application.processEvents()
+
+
 def _wait_for(run: Run, progress: bool, torch: bool = True) -> Any:
     """All jobs of a run, one after the other; what :meth:`Run.write` returns."""
     _ensure_packages(torch)
@@ -286,9 +331,7 @@ def _ensure_packages(torch: bool = True) -> None:
 
 def _show(line: ProgressLine, event: Event) -> None:
     line.event(event)
-    application = _application()
-    if application is not None:
-        application.processEvents()
+    _live(event)
 
 
 def _application() -> Any:

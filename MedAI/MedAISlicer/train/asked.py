@@ -12,10 +12,8 @@ from MedAILib.errors import MedAIError
 from MedAILib.models import ModelStore
 from MedAILib.training.cases.request import TrainRequest, model_name
 
+from .cases import CASES
 from .parameters import Source, TrainParameterNode, usual_folder
-
-CASES = "cases"
-"""Folder of a training that holds the cases of a scene."""
 
 
 def free_title() -> str:

@@ -21,8 +21,11 @@ from .. import mrml
 
 Node = Any
 
+CASES = "cases"
+"""Folder of a training that holds the cases of a scene."""
+
 IMAGES, LABELS = "images", "labels"
-"""Folders of a case folder; the files of a case are named alike in both."""
+"""Folders in it; the files of a case are named alike in both."""
 
 
 @dataclass(frozen=True)
