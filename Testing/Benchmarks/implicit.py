@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from processes import processor, publish
-from short_training import BATCH, Result, lesson, recipe_values, result_of
+from short_training import BATCH, Lesson, Result, kept, lesson, recipe_values, score, spread, taught
 from torch import nn
 
 from MedAILib.inference.precision import TYPES, channels_last, choose_precision
@@ -38,7 +38,7 @@ SIDE = 64
 POINTS = round(30000 / (160 * 160 * 96) * SIDE**3)
 """As large a share of the patch as in the paper."""
 CLASSES = 3
-PATCH = (48, 48, 48)
+PATCH = (32, 48, 32)
 
 
 def unet_arguments(widths: Sequence[int]) -> dict[str, Any]:
@@ -154,6 +154,11 @@ def cost_table(title: str, found: Mapping[str, Mapping[str, float]]) -> Iterator
     yield ""
 
 
+def trained(values: Mapping[str, Any], seed: int, steps: int, given: Lesson) -> Result:
+    """One network, trained and scored."""
+    return score(*taught(values, seed, steps, given), given)
+
+
 def accuracy(options: argparse.Namespace) -> dict[str, list[Result]]:
     """Results over the seeds."""
     given = lesson(PATCH)
@@ -164,8 +169,8 @@ def accuracy(options: argparse.Namespace) -> dict[str, list[Result]]:
             if name == UNET:
                 arguments = unet_arguments(SIZES["half the widths"])
                 values.update(network={"name": "nnunet", "arguments": arguments}, objective={"name": "dense"})
-            key = name.lower().replace(" ", "-")
-            found[name].append(result_of(key, values, seed, options.steps, given, options.runs))
+            file = options.runs and options.runs / f"{name.replace(' ', '-')}-{options.steps}-{seed}.json"
+            found[name] += kept(file, lambda values=values, seed=seed: [trained(values, seed, options.steps, given)])
     return found
 
 
@@ -195,13 +200,7 @@ def accuracy_table(found: Mapping[str, Sequence[Result]], steps: int) -> Iterato
     yield ""
 
 
-def spread(values: Sequence[float], sign: str = "") -> str:
-    """Mean ± standard deviation."""
-    deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):{sign}.4f}{deviation}"
-
-
-def verdicts(found: Mapping[str, Mapping[str, float]], trained: Mapping[str, Sequence[Result]]) -> Iterator[str]:
+def verdicts(found: Mapping[str, Mapping[str, float]], results: Mapping[str, Sequence[Result]]) -> Iterator[str]:
     """Which targets are reached, at half the widths."""
     yield "| target (half the widths) | Implicit U-Net | descendant |"
     yield "|---|---|---|"
@@ -224,8 +223,8 @@ def verdicts(found: Mapping[str, Mapping[str, float]], trained: Mapping[str, Seq
     yield row("≥ 45 % less training time", lambda name: less(name, "step"), lambda v: v >= 0.45, ".0%")
     yield row("inference ≤ 0.5x, ≤ 10 % decoded", lambda name: ratio(name, few(name)), lambda v: v <= 0.5, ".2f")
     yield row("never slower", lambda name: ratio(name, (*SHARES, 1.0)), lambda v: v <= 1.0, ".2f")
-    if trained:
-        means = {name: statistics.fmean(row.dice for row in rows) for name, rows in trained.items()}
+    if results:
+        means = {name: statistics.fmean(row.dice for row in rows) for name, rows in results.items()}
         yield row("Dice at most 0.005 less", lambda name: means[name] - means[UNET], lambda v: v >= -0.005, "+.4f")
 
 
@@ -240,10 +239,10 @@ def report(options: argparse.Namespace) -> Iterator[str]:
     for title, widths in SIZES.items():
         found[title] = costs(widths, options.repeat, precision)
         yield from cost_table(f"{title} ({', '.join(map(str, widths))})", found[title])
-    trained = accuracy(options) if options.steps else {}
-    if trained:
-        yield from accuracy_table(trained, options.steps)
-    yield from verdicts(found["half the widths"], trained)
+    results = accuracy(options) if options.steps else {}
+    if results:
+        yield from accuracy_table(results, options.steps)
+    yield from verdicts(found["half the widths"], results)
 
 
 def main() -> None:

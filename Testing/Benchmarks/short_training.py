@@ -7,7 +7,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -108,14 +108,8 @@ def taught(recipe: str | Mapping[str, Any], seed: int, steps: int, given: Lesson
     return trainer.average.eval(), statistics.median(seconds)
 
 
-def result_of(
-    name: str, recipe: str | Mapping[str, Any], seed: int, steps: int, given: Lesson, runs: Path | None
-) -> Result:
-    """Train and score; with a folder of runs, a result that lies there is not made again."""
-    file = runs / f"{name}-{steps}-{seed}.json" if runs else None
-    if file and file.is_file():
-        return Result(**json.loads(file.read_text(encoding="utf-8")))
-    network, step = taught(recipe, seed, steps, given)
+def score(network: nn.Module, step: float, given: Lesson) -> Result:
+    """What a trained network is worth on the cases for testing."""
     dice, surface, shares = [], [], []
     scores = scoring()
     for case in given.tested:
@@ -126,8 +120,21 @@ def result_of(
             surface.append(row.get("surface_dice", 0.0))
         shares.append(getattr(network, "decoded", 1.0))
     parameters = sum(each.numel() for each in network.parameters())
-    result = Result(parameters, step, *map(statistics.fmean, (dice, surface, shares)))
+    return Result(parameters, step, *map(statistics.fmean, (dice, surface, shares)))
+
+
+def kept(file: Path | None, make: Callable[[], list[Result]]) -> list[Result]:
+    """Results, from a file if they lie there."""
+    if file and file.is_file():
+        return [Result(**values) for values in json.loads(file.read_text(encoding="utf-8"))]
+    results = make()
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(asdict(result)), encoding="utf-8")
-    return result
+        file.write_text(json.dumps([asdict(result) for result in results]), encoding="utf-8")
+    return results
+
+
+def spread(values: Sequence[float], sign: str = "") -> str:
+    """Mean ± standard deviation."""
+    deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):{sign}.4f}{deviation}"
