@@ -274,3 +274,30 @@ def test_frames_of_a_real_4d_scan(tmp_path: Path) -> None:
     frames = read_frames(path)
     assert len(frames) == 8 and {frame.shape for frame in frames} == {(24, 64, 64)}
     assert not np.array_equal(frames[0].array, frames[1].array)
+
+
+def test_a_gray_picture_is_one_slice_and_a_color_picture_three(tmp_path: Path) -> None:
+    gray = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    sitk.WriteImage(sitk.GetImageFromArray(gray), str(tmp_path / "gray.png"))
+    image = read_image(tmp_path / "gray.png")
+    assert (image.shape, image.spacing, image.name) == ((1, 4, 5), (1.0, 1.0, 1.0), "gray")
+    assert np.array_equal(image.array[0], gray)
+    color = np.stack([gray, gray + 1, gray + 2, np.full_like(gray, 255)], -1)
+    sitk.WriteImage(sitk.GetImageFromArray(color, isVector=True), str(tmp_path / "color.PNG"))
+    frames = read_frames(tmp_path / "color.PNG")
+    assert [frame.name for frame in frames] == ["color red", "color green", "color blue"]
+    assert np.array_equal(frames[2].array[0], gray + 2)
+    with pytest.raises(ContentError, match="color picture"):
+        read_image(tmp_path / "color.PNG")
+
+
+def test_the_pages_of_a_tiff_file_are_slices(tmp_path: Path) -> None:
+    pages = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+    sitk.WriteImage(sitk.GetImageFromArray(pages), str(tmp_path / "stack.tif"))
+    assert np.array_equal(read_image(tmp_path / "stack.tif").array, pages)
+
+
+def test_a_broken_picture_is_told(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(ReadError, match=r"broken\.png"):
+        read_image(tmp_path / "broken.png")

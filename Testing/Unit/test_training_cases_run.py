@@ -13,11 +13,10 @@ from safetensors.torch import load_file
 import MedAILib
 from MedAILib.cli.main import main
 from MedAILib.errors import Cancelled, ContentError, ModelError, OutputExistsError, UsageError, WriteError
-from MedAILib.files import read_image
+from MedAILib.files import read_frames, read_image
 from MedAILib.models import ModelStore, load_network, read_card
 from MedAILib.training import loop
 from MedAILib.training.cases.job import Outcome, run_request
-from MedAILib.training.cases.reading import read_channels
 from MedAILib.training.cases.request import TrainRequest, model_name
 from MedAILib.training.cases.run_folder import RunFolder
 from MedAILib.training.cases.start import class_axes
@@ -88,7 +87,7 @@ def test_the_log_can_be_drawn_and_a_picture_looked_at(place: Path) -> None:
     measured = [line for line in lines if "validation" in line]
     assert measured[-1]["step"] == 100
     assert set(measured[-1]["validation"]["classes"]) == {"Label 1", "Label 2"}
-    picture = read_channels(place / "run" / "preview.png")
+    picture = read_frames(place / "run" / "preview.png")
     assert len(picture) == 3
     assert picture[0].shape[2] == 3 * (picture[0].shape[2] // 3) >= 3 * 240
     assert folder.request["finished"] == "balls"

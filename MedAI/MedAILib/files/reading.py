@@ -13,13 +13,15 @@ from ..image import Image, Kind
 from . import dicom, freesurfer, metaimage, nifti
 from .formats import stem_of, suffix_of
 from .itk import affine_of, explain, quiet_itk, refuse_components
+from .pictures import PICTURES, read_picture
 
 
 def read_image(path: str | PathLike[str], kind: Kind = Kind.INTENSITY, series: str | None = None) -> Image:
     """Read one scalar volume.
 
     Args:
-        path: NIfTI, NRRD, MetaImage or FreeSurfer MGZ file, a DICOM file, or a folder with a DICOM series.
+        path: NIfTI, NRRD, MetaImage or FreeSurfer MGZ file, a gray picture (PNG, ...), a DICOM file, or a folder with a
+            DICOM series.
         kind: what the numbers mean. As labels they must be integers.
         series: part of the UID or description of the DICOM series to take, if the folder holds several.
 
@@ -32,6 +34,8 @@ def read_image(path: str | PathLike[str], kind: Kind = Kind.INTENSITY, series: s
         GeometryError: the grid is sheared, singular, irregular, or the header contradicts itself.
     """
     frames = read_frames(path, kind, series)
+    if len(frames) > 1 and Path(path).suffix.lower() in PICTURES:
+        raise ContentError(f"{path} is a color picture; a gray one is needed.")
     if len(frames) > 1:
         raise ContentError(
             f"{path} holds {len(frames)} frames (4D); a single volume is needed. Extract one frame, or run on each."
@@ -40,7 +44,8 @@ def read_image(path: str | PathLike[str], kind: Kind = Kind.INTENSITY, series: s
 
 
 def read_frames(path: str | PathLike[str], kind: Kind = Kind.INTENSITY, series: str | None = None) -> list[Image]:
-    """Read every frame of a 4D file (one image for a 3D file); arguments and errors as :func:`read_image`."""
+    """Read every frame of a 4D file (one image for a 3D file), or the colors of a picture; arguments and errors as
+    :func:`read_image`."""
     path = Path(path)
     try:
         if not path.exists():
@@ -62,6 +67,8 @@ def read_frames(path: str | PathLike[str], kind: Kind = Kind.INTENSITY, series: 
 
 def _read_file(path: Path, start: bytes, series: str | None) -> list[Image]:
     suffix = suffix_of(path)
+    if path.suffix.lower() in PICTURES:
+        return read_picture(path)
     if start[128:132] == b"DICM" or suffix == ".dcm" or not suffix:
         return [dicom.read_file(path, series)]
     if suffix in (".mgz", ".mgh"):

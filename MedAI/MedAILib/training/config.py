@@ -41,7 +41,7 @@ class TrainingSettings:
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         log_steps: steps between two lines of the log.
         checkpoint_seconds, validation_seconds: time between two checkpoints, two validations; both also at the end.
-        epoch_steps: steps after which both are done, instead of by the clock; None: by the clock.
+        epoch_steps: steps after which both are done; validations are not made by the clock then.
     """
 
     seed: int = 1

@@ -23,8 +23,9 @@ from .config import TrainingSettings
 from .distributed import World
 from .precision import choose_precision
 
-FIRST_LOOK = 60.0
-"""Seconds after which a training in epochs validates for the first time, if its first epoch takes longer."""
+FIRST_LOOK = 60.0, 0.05
+"""A training in epochs validates for the first time after so many seconds, or this share of the budget, if its first
+epoch takes longer."""
 
 
 def learning_rate(settings: TrainingSettings, step: int, fraction: float) -> float:
@@ -167,7 +168,7 @@ class Loop(ABC):
         last = time.monotonic()
         due_checkpoint = self.clock.seconds + settings.checkpoint_seconds
         by_clock = settings.epoch_steps is None
-        due_validation = self.clock.seconds + (0.0 if by_clock else FIRST_LOOK)
+        due_validation = self.clock.seconds if by_clock else self._first_look()
         losses: list[float] = []
         while (fraction := self.fraction()) < 1.0 and not stop():
             loss, norm = self.step(model, fraction)
@@ -178,7 +179,7 @@ class Loop(ABC):
                 self._log(loss=sum(losses) / len(losses), gradient=norm, **self.details(fraction), done=fraction)
                 losses = []
             ended = settings.epoch_steps is not None and self.clock.step % settings.epoch_steps == 0
-            if ended or (by_clock and self.clock.seconds >= due_checkpoint):
+            if ended or self.clock.seconds >= due_checkpoint:
                 self._save()
                 due_checkpoint = self.clock.seconds + settings.checkpoint_seconds
             if ended or self.clock.seconds >= due_validation:
@@ -186,6 +187,12 @@ class Loop(ABC):
                 due_validation = self.clock.seconds + settings.validation_seconds if by_clock else math.inf
         self._save()
         self._validate(fraction)
+
+    def _first_look(self) -> float:
+        """Seconds by the clock at which a training in epochs is looked at before the first one has ended."""
+        seconds, share = FIRST_LOOK
+        budget = self.settings.seconds
+        return seconds if budget is None else min(seconds, share * budget)
 
     def step(self, model: nn.Module, fraction: float) -> tuple[float, float]:
         """One update.

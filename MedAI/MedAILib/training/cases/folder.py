@@ -11,10 +11,9 @@ from typing import Any
 
 from ...errors import ReadError
 from ...files.formats import SUFFIXES, suffix_of
+from ...files.pictures import PICTURES
 from .report import Problem
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-"""Endings of plain pictures: one slice, gray or RGB."""
 _LABEL_WORDS = ("_seg", "_label", "_labels", "_mask", "-seg", "-label", "-labels", "-mask")
 _FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 _CHANNEL = re.compile(r"(.+)_(\d{4})$")

@@ -19,6 +19,9 @@ from .run import prepare_run
 from .run_folder import REQUEST, RUN_CHECKPOINT, RunFolder
 from .watch import WRITING, Watch
 
+FEWEST_FURTHER = 20
+"""A network that was a model before is not used after fewer further steps."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -82,7 +85,7 @@ def run_request(
         run = prepare_run(recipe, Path(request.data), folder, world, order, watch)
         trainer = run.train()
         name, place = "", order.model
-        if world.first and trainer.clock.step >= FEWEST_STEPS:
+        if world.first and trainer.clock.step >= (FEWEST_STEPS if run.start is None else FEWEST_FURTHER):
             watch.stage(WRITING)
             run.export(trainer, place)
             name = recipe.name

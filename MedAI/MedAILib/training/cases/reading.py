@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from ...checks import HUGE
 from ...errors import ContentError, GeometryError
 from ...files import read_frames, read_labels
-from ...files.itk import affine_of, explain, quiet_itk
+from ...files.pictures import PICTURES, read_picture
 from ...image import Image, Kind
 from ...labels import Label
-from .folder import PICTURES, CaseFiles, stem
+from .folder import CaseFiles
 
 _SHIFT = 0.1
 """How far, in voxels, the grids of image and labels may be apart: rounding in headers."""
@@ -24,19 +22,12 @@ def read_case_image(files: CaseFiles) -> Image:
     Raises:
         MedAIError: a file cannot be read, or the channels do not lie on one grid.
     """
-    frames = [frame for file in files.images for frame in read_channels(file)]
+    frames = [frame for file in files.images for frame in read_frames(file)]
     first = frames[0]
     for file, frame in zip(files.images, frames, strict=False):
         if not same_grid(first, frame):
             raise GeometryError(f"{file.name} does not lie on the grid of {files.images[0].name}. Resample it first.")
     return Image(np.stack([frame.array.astype(np.float32) for frame in frames]), first.affine, files.name)
-
-
-def read_channels(file: Path) -> list[Image]:
-    """The frames of a volume, or the colors of a picture, each (k, j, i)."""
-    if file.suffix.lower() not in PICTURES:
-        return read_frames(file)
-    return _read_picture(file)
 
 
 def read_case_labels(files: CaseFiles) -> tuple[Image, list[Label]]:
@@ -48,7 +39,7 @@ def read_case_labels(files: CaseFiles) -> tuple[Image, list[Label]]:
     if files.labels.suffix.lower() not in PICTURES:
         image, table = read_labels(files.labels)
         return image, table if files.labels.name.lower().endswith(".seg.nrrd") else []
-    colors = _read_picture(files.labels)
+    colors = read_picture(files.labels)
     if any((color.array != colors[0].array).any() for color in colors[1:]):
         raise ContentError(f"{files.labels.name} is a color picture; a label map has one number per pixel.")
     return Image(colors[0].array, colors[0].affine, files.name, Kind.LABEL), []
@@ -62,24 +53,6 @@ def same_grid(one: Image, other: Image) -> bool:
     corners = np.array([[x, y, z, 1.0] for x in (0, i) for y in (0, j) for z in (0, k)])
     apart = np.linalg.norm(corners @ (one.affine - other.affine).T[:, :3], axis=1)
     return bool(apart.max() <= _SHIFT * min(one.spacing))
-
-
-def _read_picture(file: Path) -> list[Image]:
-    """Gray, or red, green and blue, each (1, j, i); opacity is left out. Pixels of unknown size count as 1 mm."""
-    import SimpleITK as sitk
-
-    with quiet_itk():
-        try:
-            picture = sitk.ReadImage(str(file))
-        except RuntimeError as error:
-            raise explain(file, error) from error
-    if picture.GetDimension() == 3:
-        raise ContentError(f"{file.name} holds several pictures; save each as a file of its own.")
-    array, affine = sitk.GetArrayFromImage(picture), affine_of(picture)
-    layers = [array] if array.ndim == 2 else [array[..., n] for n in range(min(3, array.shape[-1]))]
-    if len(layers) == 2:
-        layers = layers[:1]
-    return [Image(np.ascontiguousarray(layer)[np.newaxis], affine, stem(file)) for layer in layers]
 
 
 def usable(image: Image) -> Image:
