@@ -35,7 +35,7 @@ def segment(
     force: bool = False,
     mode: str | None = None,
     others: Mapping[str, Any] | None = None,
-    input: str | None = None,  # noqa: A002 - the model's word for it
+    input: str | None = None,
 ) -> Any:
     """Segment a volume and wait for the result.
 

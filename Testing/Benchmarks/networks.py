@@ -171,7 +171,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS), metavar="RECIPE")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--runs", type=Path, default=Path("network-runs"), help="folder of the runs")
     parser.add_argument("--output", type=Path, help="also write the table to this file")
     parser.add_argument("--figures", action="store_true", help="also write the figures that the Train tab shows")

@@ -112,7 +112,7 @@ def test_hidden_classes_are_not_in_the_result(tiny: Path, tmp_path: Path) -> Non
 
 def test_a_model_for_several_channels_is_refused(tmp_path: Path) -> None:
     array, affine = ball()
-    with pytest.raises(UsageError, match="needs 2 volumes at once"):
+    with pytest.raises(UsageError, match="sees 2 volumes of a patient at once"):
         run(Image(array, affine), write_model(tmp_path / "two", input_channels=2))
 
 
@@ -149,7 +149,7 @@ def test_job_and_answer_survive_json(tiny: Path) -> None:
     image = Image(array, affine, "head")
     parameters, arrays = Request(str(tiny), "MR", mode="exact").message(image)
     again, request = read_message(json.loads(json.dumps(parameters)), arrays)
-    np.testing.assert_array_equal(again.affine, affine)
+    np.testing.assert_array_equal(again.first.affine, affine)
     assert request == Request(str(tiny.resolve()), "MR", mode="exact")
     context = Context("cpu", Progress)
     answered, found = task.run(parameters, arrays, context)

@@ -28,6 +28,13 @@ def add(commands: Any) -> None:
         "-o", "--output", required=True, metavar="OUT", help=".seg.nrrd, .nrrd, .nii.gz, .nii or .mha file, or a folder"
     )
     command.add_argument("--model", metavar="NAME", help="a name from 'medai models list', or a model folder")
+    command.add_argument(
+        "--with", metavar="INPUT=FILE", action="append", default=[], dest="others",
+        help="a further volume of the patient, for a model that sees several, e.g. T1=t1.nii.gz",
+    )  # fmt: skip
+    command.add_argument(
+        "--as", metavar="INPUT", dest="input", help="which of the model's inputs IN is (default: the one that is left)"
+    )
     command.add_argument("--stats", metavar="T.csv", help="write the volumes table (.csv or .tsv)")
     command.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1 or mps")
     command.add_argument(
@@ -45,7 +52,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; raises MedAIError."""
-    request = Request(options.model, options.modality, options.force, options.mode)
+    request = Request(options.model, options.modality, options.force, options.mode, options.input)
     act = _one if is_one_file(options) else _many
     return act(options, request, Path(options.output), shows_progress(options))
 
@@ -58,15 +65,31 @@ def _one(options: argparse.Namespace, request: Request, output: Path, show: bool
         raise UsageError(f"{len(options.inputs)} inputs need an output folder, not the file {output}.")
     overwrite = options.overwrite or may_replace((output, options.stats), options)
     with ProgressLine(show) as line:
-        result = segment_file(options.inputs[0], request, output, options.stats, options.device, overwrite, line.event)
+        result = segment_file(
+            options.inputs[0], request, output, options.stats, options.device, overwrite, line.event, _others(options)
+        )
     named = {"output": str(output), "statistics": options.stats}
     return tell_result(result.summary, (output, options.stats), named, options)
+
+
+def _others(options: argparse.Namespace) -> dict[str, str]:
+    found = {}
+    for given in options.others:
+        name, equals, file = given.partition("=")
+        if not (name and equals and file):
+            raise UsageError(f"--with {given}: write it as INPUT=FILE, e.g. T1=t1.nii.gz.")
+        if name in found:
+            raise UsageError(f"--with {given}: {name} was given already.")
+        found[name] = file
+    return found
 
 
 def _many(options: argparse.Namespace, request: Request, folder: Path, show: bool) -> int:
     from ..batch import BatchOptions, run, watch_on_console
     from ..files.formats import WRITABLE
 
+    if options.others:
+        raise UsageError("--with is for one patient; give one input and an output file.")
     check_folder(folder, options.inputs, WRITABLE)
     settings = BatchOptions(options.device, options.format or "seg.nrrd", options.overwrite, options.stats)
     result = run(options.inputs, folder, request, settings, watch_on_console(show))

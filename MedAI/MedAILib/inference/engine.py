@@ -228,7 +228,7 @@ def _split(network: nn.Module, channels: int, plan: Plan, multiple: Shape) -> Sp
 
 
 def _cut(volume: np.ndarray, start: Shape, patch: Shape, pad_value: float) -> torch.Tensor:
-    """One window (c, k, j, i) as float32; outside the volume it is ``pad_value``."""
+    """One window (c, k, j, i) as float32; outside the volume it is ``pad_value``, in a missing channel NaN."""
     inside = tuple(
         slice(max(begin, 0), min(begin + size, length))
         for begin, size, length in zip(start, patch, volume.shape[1:], strict=True)
@@ -239,7 +239,9 @@ def _cut(volume: np.ndarray, start: Shape, patch: Shape, pad_value: float) -> to
             (part.start - begin, begin + size - part.stop)
             for part, begin, size in zip(inside, start, patch, strict=True)
         ]
+        missing = np.isnan(values[:, 0, 0, 0])
         values = np.pad(values, [(0, 0), *margins], constant_values=pad_value)
+        values[missing] = np.nan
     return torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
 
 

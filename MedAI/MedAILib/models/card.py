@@ -57,6 +57,7 @@ class ModelCard:
         name, title, version, task, anatomy, license: as in the file.
         modality: DICOM modality codes it was made for.
         input_channels: channels of the network's input.
+        inputs: what each of them is called, e.g. "T1".
         spacing, orientation: the network's grid, (k, j, i) mm, and what :func:`MedAILib.spatial.network_axes` needs.
         intensity: what :func:`MedAILib.pipeline.intensity.prepare` needs.
         preparation: how an image comes to the network's grid.
@@ -87,6 +88,7 @@ class ModelCard:
     description: str
     modality: tuple[str, ...]
     input_channels: int
+    inputs: tuple[str, ...]
     spacing: Spacing
     orientation: str
     intensity: Mapping[str, Any]
@@ -201,6 +203,9 @@ def _contradictions(data: Mapping[str, Any]) -> list[str]:
         twice = sorted({item for item in seen if seen.count(item) > 1})
         if twice:
             found.append(f"labels: the {what} {twice[0]!r} is used twice")
+    inputs = data.get("inputs", [])
+    if inputs and (len(inputs) != data["input_channels"] or len(set(inputs)) != len(inputs)):
+        found.append(f"inputs: must name each of the {data['input_channels']} input channels once")
     if not any(label.get("output", True) for label in labels):
         found.append("labels: every one has output false, so a result would always be empty")
     if "instances" in data and len(names) > 1:
@@ -238,6 +243,7 @@ def _card(folder: Path, data: dict[str, Any]) -> ModelCard:
         description=data.get("description", ""),
         modality=tuple(data["modality"]),
         input_channels=data["input_channels"],
+        inputs=tuple(data.get("inputs") or (f"input {n}" for n in range(1, data["input_channels"] + 1))),
         spacing=_three([float(value) for value in data["spacing"]]),
         intensity=data["intensity"],
         network=data["network"]["name"],

@@ -20,7 +20,8 @@ def prepare(array: np.ndarray, spec: Spec, foreground: np.ndarray | None = None)
     """Bring intensities to the range that a network was trained on.
 
     Args:
-        array: (k, j, i), any real type, finite; or (c, k, j, i), of which each channel is prepared for itself.
+        array: (k, j, i), any real type, finite; or (c, k, j, i), of which each channel is prepared for itself; a
+            channel that is missing, NaN everywhere, stays so.
         spec: ``method`` and its settings:
 
             * ``percentile`` (low, high): percentiles of the foreground, which are the voxels that are not exactly 0
@@ -46,14 +47,23 @@ def prepare(array: np.ndarray, spec: Spec, foreground: np.ndarray | None = None)
     try:
         if method == "channels":
             pairs = zip(array, spec["channels"], strict=True)
-            return np.stack([prepare(channel, each, foreground) for channel, each in pairs])
+            return np.stack([_channel(channel, each, foreground) for channel, each in pairs])
         if array.ndim == 4:
-            return np.stack([prepare(channel, spec, foreground) for channel in array])
+            return np.stack([_channel(channel, spec, foreground) for channel in array])
         if method in METHODS:
             return METHODS[method](np.array(array, dtype=np.float32), spec, foreground)
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(f'The settings of the intensity preparation "{method}" do not fit: {error}.') from error
     raise ModelError(f'The model asks for an unknown intensity preparation, "{method}". Update MedAI.')
+
+
+def is_missing(channel: np.ndarray) -> bool:
+    """Whether a channel (k, j, i) stands for an input that is not there."""
+    return channel.dtype.kind == "f" and bool(np.isnan(channel[0, 0, 0]))
+
+
+def _channel(channel: np.ndarray, spec: Spec, foreground: np.ndarray | None) -> np.ndarray:
+    return channel.astype(np.float32) if is_missing(channel) else prepare(channel, spec, foreground)
 
 
 def _percentile(values: np.ndarray, spec: Spec, foreground: np.ndarray | None) -> np.ndarray:

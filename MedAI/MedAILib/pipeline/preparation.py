@@ -14,7 +14,7 @@ from ..inference.output import OutputMap
 from ..models.card import Preparation
 from ..region import Box, box_shape, box_start, foreground_box
 from ..spatial import crop, network_axes, network_spacing
-from .intensity import prepare
+from .intensity import is_missing, prepare
 from .network_grid import GRIDS, NetworkGrid
 
 
@@ -85,12 +85,17 @@ def _with_intensity(image: Image, card: GridCard) -> Image:
     if card.preparation.crop == "nonzero" and _looks_at_foreground(spec):
         from scipy import ndimage
 
-        mask = ndimage.binary_fill_holes(_any_channel(image.array != 0))
+        mask = ndimage.binary_fill_holes(_nonzero(image.array))
     return image.with_array(prepare(image.array, spec, mask))
 
 
 def _looks_at_foreground(spec: Mapping[str, Any]) -> bool:
     return bool(spec.get("foreground")) or any(_looks_at_foreground(each) for each in spec.get("channels", ()))
+
+
+def _seen_channel(array: np.ndarray) -> np.ndarray:
+    """The first channel that is there."""
+    return array if array.ndim == 3 else next(channel for channel in array if not is_missing(channel))
 
 
 def _whole(image: Image) -> Box:
@@ -100,6 +105,13 @@ def _whole(image: Image) -> Box:
 
 def _any_channel(mask: np.ndarray) -> np.ndarray:
     return mask.any(axis=0) if mask.ndim == 4 else mask
+
+
+def _nonzero(array: np.ndarray) -> np.ndarray:
+    """(k, j, i) bool: something that is there is not 0."""
+    if array.ndim == 3:
+        return array != 0
+    return np.any([channel != 0 for channel in array if not is_missing(channel)], axis=0)
 
 
 def _box_of(mask: np.ndarray) -> Box:
@@ -116,8 +128,8 @@ def _cropped(image: Image, box: Box) -> Image:
 
 
 _BOXES = {
-    "object": lambda image: foreground_box(image.array if image.array.ndim == 3 else image.array[0], image.spacing),
-    "nonzero": lambda image: _box_of(_any_channel(image.array != 0)),
+    "object": lambda image: foreground_box(_seen_channel(image.array), image.spacing),
+    "nonzero": lambda image: _box_of(_nonzero(image.array)),
     "positive": _whole,
     "none": _whole,
 }

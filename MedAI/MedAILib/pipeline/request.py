@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..image import Image, Kind
 from ..models import ModelCard, find_model
 from ..summary import Segmentation, Summary
+from .volumes import Volumes
 
 TASK = "segment"
 MODES = ("exact", "fast")
@@ -27,12 +28,14 @@ class Request:
         modality: DICOM code of the image if known, e.g. "MR".
         force: go on although the modality does not fit.
         mode: "exact" or "fast"; None for the model's own default.
+        input: for a model that sees several volumes, which of them the first one is, see :class:`.volumes.Volumes`.
     """
 
     model: str | None = None
     modality: str | None = None
     force: bool = False
     mode: str | None = None
+    input: str | None = None
 
     def __post_init__(self) -> None:
         if self.mode is not None:
@@ -46,8 +49,15 @@ class Request:
         """The model's card; raises ModelError if there is no such model."""
         return find_model(self.model)
 
-    def message(self, image: Image) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Parameters and arrays for ``Worker.submit(TASK, parameters, arrays)``."""
+    def message(
+        self, image: Image, others: Mapping[str, Image] | None = None
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Parameters and arrays for ``Worker.submit(TASK, parameters, arrays)``.
+
+        Args:
+            image: the volume whose grid the result has.
+            others: further volumes by the names of the model's inputs.
+        """
         card = self.card()
         parameters = {
             **asdict(self),
@@ -55,10 +65,16 @@ class Request:
             "name": image.name,
             "affine": image.affine.tolist(),
         }
-        return parameters, {"image": image.array}
+        arrays = {"image": image.array}
+        if others:
+            parameters["others"] = [
+                {"input": name, "name": other.name, "affine": other.affine.tolist()} for name, other in others.items()
+            ]
+            arrays |= {f"other{number}": other.array for number, other in enumerate(others.values())}
+        return parameters, arrays
 
 
-def read_message(parameters: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[Image, Request]:
+def read_message(parameters: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[Volumes, Request]:
     """On the worker's side: what :meth:`Request.message` wrote.
 
     Raises:
@@ -67,7 +83,12 @@ def read_message(parameters: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     fields = dict(parameters)
     try:
         image = Image(arrays["image"], np.asarray(fields.pop("affine"), float), str(fields.pop("name")))
-        return image, Request(**fields)
+        others = {
+            str(one["input"]): Image(arrays[f"other{number}"], np.asarray(one["affine"], float), str(one["name"]))
+            for number, one in enumerate(fields.pop("others", ()))
+        }
+        request = Request(**fields)
+        return Volumes(image, others, request.input), request
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"The segment job is incomplete or has unknown parameters: {error}.") from error
 

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import check_scalar_volume
-from ..errors import UsageError
 from ..image import Image, Kind
 from ..inference.engine import EngineResult, WindowOptions, predict_labels
 from ..labels import Label
 from ..models import ModelCard
-from ..spatial import restore_labels, sees_slices
+from ..spatial import restore_labels
 from ..statistics import LabelStatistics, label_statistics
 from ..summary import Segmentation, Summary, tested_on
 from .cleaning import keep_largest, remove_crumbs
@@ -22,6 +20,7 @@ from .plausibility import warnings_of
 from .preparation import prepared
 from .request import Request
 from .stages import Stages
+from .volumes import Volumes, stacked
 
 if TYPE_CHECKING:
     import torch
@@ -37,9 +36,9 @@ STAGES = {
 
 
 def segment(
-    image: Image, network: torch.nn.Module, card: ModelCard, request: Request, device: str, stages: Stages
+    given: Image | Volumes, network: torch.nn.Module, card: ModelCard, request: Request, device: str, stages: Stages
 ) -> Segmentation:
-    """Segment one scalar volume.
+    """Segment one volume.
 
     The volume is turned to the closest RAS axes, or its slices to the front for a network that sees slices (an oblique
     one stays oblique: the network's grid follows the image's own axes), cropped to what stands out from the background,
@@ -47,7 +46,7 @@ def segment(
     so no label is ever resampled. If the card has ``instances``, the result's labels are the objects, one by one.
 
     Args:
-        image: (k, j, i), any orientation and spacing.
+        given: one image (k, j, i), any orientation and spacing; or the several that the model sees.
         network: the card's, on any device; it is left on the one that ran it.
         card: the model's.
         request: what the user asked for.
@@ -61,17 +60,16 @@ def segment(
     Raises:
         GeometryError, ContentError, ModalityError, UsageError, DeviceError, OutOfMemory, Cancelled.
     """
-    if card.input_channels != 1:
-        raise UsageError(f"The model {card.name} needs {card.input_channels} volumes at once, one was given.")
+    several = given if isinstance(given, Volumes) else Volumes(given, input=request.input)
     stages.begin("Checking the volume")
-    checked, notes = check_scalar_volume(image, slice_allowed=sees_slices(card.orientation))
+    checked, together, notes = stacked(several, card, bool(getattr(network, "subsets", False)))
     for code, message in notes:
         stages.warn(code, message)
     if not request.force:
         check_modality(checked, card, request.modality)
 
     stages.begin("Preparing the volume")
-    seen = prepared(checked, card)
+    seen = prepared(together, card)
     output_shape, output_map = seen.output()
 
     stages.begin("Finding structures")
@@ -95,7 +93,7 @@ def segment(
         shown, table = seen.region.with_array(seen.on_region(objects.numbers), kind=Kind.LABEL), objects.table
         if objects.left_out:
             stages.warn("too-many", f"Only the largest {len(table)} objects are shown; there are more.")
-    found = restore_labels(shown, image)
+    found = restore_labels(shown, checked)
 
     stages.begin("Measuring")
     volumes = tuple(label_statistics(found, checked, table))
@@ -103,7 +101,7 @@ def segment(
     for warned in warnings_of(found, volumes, confidence, card):
         stages.warn(warned.code, warned.message)
     stages.end()
-    return Segmentation(found, _summary(image, card, request, result, table, volumes, confidence, stages))
+    return Segmentation(found, _summary(several, card, request, result, table, volumes, confidence, stages))
 
 
 def fast_mode(card: ModelCard, request: Request) -> bool:
@@ -146,7 +144,7 @@ def _confidence(result: EngineResult, card: ModelCard, volumes: tuple[LabelStati
 
 
 def _summary(
-    image: Image,
+    given: Volumes,
     card: ModelCard,
     request: Request,
     result: EngineResult,
@@ -156,7 +154,7 @@ def _summary(
     stages: Stages,
 ) -> Summary:
     return Summary(
-        image=image.name,
+        image=given.first.name,
         model=card.name,
         version=card.version,
         sha256=card.sha256,
@@ -164,6 +162,7 @@ def _summary(
             "mode": "fast" if fast_mode(card, request) else "exact",
             "modality": request.modality,
             "force": request.force,
+            **({"inputs": [other.name for other in given.others.values()]} if given.others else {}),
         },
         device=result.device,
         precision=result.precision,

@@ -26,18 +26,18 @@ def run(
 
     Args:
         parameters: plain JSON values.
-        arrays: "image" (k, j, i).
+        arrays: "image" (k, j, i), and "other0", … for a model that sees several volumes.
         context: the worker's: ``progress(stages)``, ``warm`` (kept between jobs), ``device``.
 
     Returns:
         The summary's JSON form, and "labels" (k, j, i) on the image's grid.
     """
-    image, request = read_message(parameters, arrays)
+    volumes, request = read_message(parameters, arrays)
     card = request.card()
     stages = Stages(context.progress({LOADING: _LOADING_SHARE, **STAGES}))
     stages.begin(LOADING)
     network = _warm_network(card, context.warm)
-    return answer(segment(image, network, card, request, context.device, stages))
+    return answer(segment(volumes, network, card, request, context.device, stages))
 
 
 def _warm_network(card: ModelCard, warm: dict[Any, Any]) -> torch.nn.Module:
