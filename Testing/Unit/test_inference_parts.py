@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -199,3 +201,31 @@ def test_nnunet_s_weights_are_those_of_its_gaussian() -> None:
     expected = gaussian[8:] / (gaussian[8:] + gaussian[:8])
     weights = window_weights([0, 8], 24, 16, 0.125, "nnunet")
     np.testing.assert_allclose(weights[0, 8:], expected, atol=1e-6)
+
+
+def test_monai_s_windows_follow_step_by_step_and_the_last_ends_with_the_volume() -> None:
+    assert window_starts(21, 8, 0.5, even=False) == [0, 4, 8, 12, 13]
+    assert window_starts(16, 8, 0.5, even=False) == [0, 4, 8]
+    assert window_starts(5, 8, 0.5, even=False) == [-1]
+
+
+class Position(nn.Module):
+    """Class logits that differ from window to window: where in the window a voxel lies."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        ramps = torch.meshgrid(*(torch.linspace(-1, 1, size) for size in x.shape[2:]), indexing="ij")
+        return torch.stack([(2 * ramps[0]).sin() + ramps[1], ramps[2] * x[0, 0], ramps[1] - ramps[2]])[None]
+
+
+def test_monai_s_gaussian_has_a_floor_that_is_that_of_the_product_of_the_axes() -> None:
+    shape, patch = (20, 14, 11), (8, 8, 8)
+    volume = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    line = np.exp(-0.5 * ((np.arange(8) - 3.5) / 1.0) ** 2)
+    weights = np.maximum(line[:, None, None] * line[:, None] * line, 1e-3)
+    total, norm = np.zeros((3, *shape)), np.zeros(shape)
+    for start in itertools.product(*(window_starts(size, 8, 0.5, even=False) for size in shape)):
+        at = tuple(slice(begin, begin + 8) for begin in start)
+        total[(slice(None), *at)] += weights * Position()(torch.from_numpy(volume[(slice(None), *at)])[None])[0].numpy()
+        norm[at] += weights
+    options = WindowOptions(patch, 0.5, precision="float32", weighting="monai")
+    assert (predict_labels(Position(), volume, options, "cpu").labels == (total / norm).argmax(0)).all()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ..files.label_maps import made_up_label
 from ..models.card import CARD_NAME, SCHEMA_VERSION
 from ..models.weights import check_tensors, write_weights
 from ..networks import build
+from ..networks.scripted import Scripted
 from .reading import Tensors
 
 WEIGHTS, CODE = "weights.safetensors", "network.ts"
@@ -93,9 +93,10 @@ class ForeignModel:
 
     def _write_weights(self, folder: Path) -> dict[str, Any]:
         if self.script is not None:
-            shutil.copyfile(self.script, folder / CODE)
-            digest = hashlib.sha256((folder / CODE).read_bytes()).hexdigest()
-            return {"file": CODE, "sha256": digest, "code_allowed": True}
+            content = self.script.read_bytes()
+            self._try(content)
+            (folder / CODE).write_bytes(content)
+            return {"file": CODE, "sha256": hashlib.sha256(content).hexdigest(), "code_allowed": True}
         assert self.tensors is not None
         wanted = self.card["network"]
         try:
@@ -112,6 +113,26 @@ class ForeignModel:
                 "A changed network cannot be imported."
             ) from error
         return {"file": WEIGHTS, "sha256": write_weights(network, folder / WEIGHTS)}
+
+    def _try(self, content: bytes) -> None:
+        """Run the script once, which was allowed: only its answer tells how many classes it has."""
+        window, inputs, classes = (
+            self.card["window"]["patch"],
+            self.card["input_channels"],
+            len(self.card["labels"]) + 1,
+        )
+        try:
+            with torch.inference_mode():
+                found = Scripted(content, **self.card["network"]["arguments"]).eval()(torch.zeros(1, inputs, *window))
+            shape = tuple(found.shape)
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ModelError(f"{self.script}: cannot be run on a window of {window} voxels ({reason}).") from error
+        if shape != (1, classes, *window):
+            raise ModelError(
+                f"{self.script}: answers a window of {window} voxels with {shape}, where {(1, classes, *window)} was "
+                "expected. Correct num_channels in configs/metadata.json, or roi_size in configs/inference.json."
+            )
 
 
 def model_name(given: str | None, made: str) -> str:

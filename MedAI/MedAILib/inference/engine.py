@@ -150,7 +150,7 @@ def _attempt(request: _Request, plan: Plan) -> tuple[EngineResult, Plan]:
         plan = fit(plan, options, request.shape, parts, request.multiple)
         windows = WindowGrid.lay(request.shape, options, plan.patch)
         decider = Decider(parts, plan.store, options.confidence)
-        slab = Slab(windows, parts.width, decider, plan.store, options.skip_background is not None)
+        slab = Slab(windows, parts.width, decider, plan.store, options)
         output = OutputGrid(request.output_shape, request.output_map, request.shape, windows.order, parts.classes)
         scores = (
             ScoreGrid(request.output_shape, request.output_map, request.shape, windows.order, parts)

@@ -83,7 +83,9 @@ def split(network: nn.Module, probe: torch.Tensor) -> Split:
                 # A copy, because a layer that works in place may follow and is then no part of the head.
                 calls.append((module, output.clone()))
 
-    hooks = [module.register_forward_hook(record) for module in network.modules()]
+    # TorchScript takes no hooks: such a network stays whole, and only its output is counted.
+    hooked = (module for module in network.modules() if not isinstance(module, torch.jit.ScriptModule))
+    hooks = [module.register_forward_hook(record) for module in hooked]
     try:
         output = first_output(network(probe))
     finally:

@@ -85,7 +85,7 @@ def fit(plan: Plan, options: WindowOptions, shape: Shape, split: Split, multiple
         windows = WindowGrid.lay(shape, options, plan.patch)
         voxels = plan.patch[0] * plan.patch[1] * plan.patch[2]
         work = ACTIVATIONS * split.bytes_per_voxel * voxels
-        rows = slab_bytes(windows, split.width, options.skip_background is not None)
+        rows = slab_bytes(windows, split.width, options.adds_weights)
         free, host = int(0.85 * free_bytes(plan.device)), int(0.85 * free_host_bytes())
         if plan.store != plan.device:
             fits, left = work <= free and rows <= host, free

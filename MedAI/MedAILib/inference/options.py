@@ -10,9 +10,12 @@ from ..errors import UsageError
 from ..geometry import Shape
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-WEIGHTINGS = ("gaussian", "nnunet", "uniform")
+WEIGHTINGS = ("gaussian", "nnunet", "monai", "uniform")
 """How much each voxel of a window counts: by a Gaussian around its middle, or around the voxel behind the middle, as
-nnU-Net does; or all alike."""
+nnU-Net does; by a Gaussian that does not fall below :data:`MONAI_FLOOR`, or all alike, as MONAI does. With MONAI's two
+the windows lie as MONAI lays them."""
+MONAI_FLOOR = 1e-3
+"""MONAI's smallest weight, where the largest is about 1; it also is that of each corner of a window."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,15 @@ class WindowOptions:
             raise UsageError(f"weighting is {self.weighting!r}; it must be one of {', '.join(WEIGHTINGS)}.")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}.")
-        if self.scores and self.skip_background is not None:
-            raise UsageError("scores cannot be given where windows are skipped; leave out skip_background.")
+        if self.scores and self.adds_weights:
+            raise UsageError("scores cannot be given where windows are skipped or weighted as MONAI does.")
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"batch is {self.batch}; it must be at least 1.")
+
+    @property
+    def adds_weights(self) -> bool:
+        """Whether a voxel's weights do not add up to 1 by themselves, so that their sum must be kept."""
+        return self.skip_background is not None or self.weighting == "monai"
 
 
 @dataclass(frozen=True)

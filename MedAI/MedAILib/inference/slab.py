@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .decide import Decider
+from .options import MONAI_FLOOR, WindowOptions
 from .windows import WindowGrid
 
 
@@ -22,18 +23,20 @@ class Slab:
         width: channels to accumulate.
         decider: turns final rows into labels.
         device: where the rows are.
-        skipping: whether some windows may not run; then each voxel's share of windows that ran is kept too.
+        options: whether a voxel's weights add up to 1 by themselves; else their sum is kept too, because some windows
+            may not run, or because MONAI's weights, which have a floor, are no products of one per axis.
     """
 
     def __init__(
-        self, grid: WindowGrid, width: int, decider: Decider, device: torch.device, skipping: bool = False
+        self, grid: WindowGrid, width: int, decider: Decider, device: torch.device, options: WindowOptions
     ) -> None:
         self.grid, self.width, self._decider = grid, width, decider
         self.depth = min(grid.stream.patch + 1, grid.stream.size)
         first, second = grid.cross_section
         self.values = torch.empty(self.depth, first, second, width, device=device)
         self.labels = torch.empty(self.depth, first, second, dtype=decider.label_type, device=device)
-        self.presence = torch.empty(self.depth, first, second, device=device) if skipping else None
+        self.presence = torch.empty(self.depth, first, second, device=device) if options.adds_weights else None
+        self._floor = MONAI_FLOOR if options.weighting == "monai" else None
         # The streaming axis' weights are used as numbers; reading them back from an accelerator would make it wait.
         self._along = grid.stream.weights
         self._across = [torch.from_numpy(grid.axes[axis].weights).to(device) for axis in grid.order[1:]]
@@ -69,9 +72,12 @@ class Slab:
         # Row by row: a converted row stays in the cache, and no patch of weights is ever built.
         for number, weight, row in zip(range(low, high), shares, rows, strict=True):
             target = number % self.depth
-            self.values[target, a0:a1, b0:b1].addcmul_(row.float(), plane[:, :, None], value=weight)
+            shares_here, scale = plane, weight
+            if self._floor is not None:
+                shares_here, scale = (plane * weight).clamp_(min=self._floor), 1.0
+            self.values[target, a0:a1, b0:b1].addcmul_(row.float(), shares_here[:, :, None], value=scale)
             if self.presence is not None:
-                self.presence[target, a0:a1, b0:b1].add_(plane, alpha=weight)
+                self.presence[target, a0:a1, b0:b1].add_(shares_here, alpha=scale)
 
     def finish_row(self, row: int) -> None:
         """Decide all voxels that no later window reaches."""
@@ -130,7 +136,7 @@ class Slab:
         return number % self.depth * self.values.shape[1] * self.values.shape[2]
 
 
-def slab_bytes(grid: WindowGrid, width: int, skipping: bool) -> int:
+def slab_bytes(grid: WindowGrid, width: int, adds_weights: bool) -> int:
     """Memory that a :class:`Slab` will take."""
     depth = min(grid.stream.patch + 1, grid.stream.size)
-    return depth * int(np.prod(grid.cross_section)) * (4 * width + 4 + 4 * int(skipping))
+    return depth * int(np.prod(grid.cross_section)) * (4 * width + 4 + 4 * int(adds_weights))

@@ -17,20 +17,24 @@ from ..geometry import Shape
 from .options import WindowOptions
 
 
-def window_starts(size: int, patch: int, overlap: float) -> list[int]:
-    """First voxel of each window along one axis, evenly spread from border to border.
+def window_starts(size: int, patch: int, overlap: float, even: bool = True) -> list[int]:
+    """First voxel of each window along one axis, from border to border.
 
-    An axis shorter than the patch gets one window, centered, that begins before voxel 0.
+    They are evenly spread, or, as MONAI does it, one step after another, and the last where the volume ends. An axis
+    shorter than the patch gets one window, centered, that begins before voxel 0.
     """
     if size <= patch:
         return [-((patch - size) // 2)]
     step = max(1, int(patch * (1.0 - overlap)))
     count = ceil((size - patch) / step) + 1
+    if not even:
+        return [min(number * step, size - patch) for number in range(count)]
     return [round(number * (size - patch) / (count - 1)) for number in range(count)]
 
 
 def window_weights(starts: list[int], size: int, patch: int, sigma: float, weighting: str = "gaussian") -> np.ndarray:
-    """Weights (windows, patch) along one axis, float32; at each voxel those of all windows add up to 1.
+    """Weights (windows, patch) along one axis, float32; at each voxel those of all windows add up to 1, but for those
+    of MONAI's Gaussian, see :class:`.slab.Slab`.
 
     Args:
         starts: first voxel of each window.
@@ -48,7 +52,8 @@ def window_weights(starts: list[int], size: int, patch: int, sigma: float, weigh
     for row, start in zip(weights, starts, strict=True):
         low, high = max(start, 0), min(start + patch, size)
         row[low:high] = gaussian[low - start : high - start]
-    weights /= weights.sum(axis=0)
+    if weighting != "monai":
+        weights /= weights.sum(axis=0)
     windows = np.zeros((len(starts), patch), np.float32)
     for window, row, start in zip(windows, weights, starts, strict=True):
         low, high = max(start, 0), min(start + patch, size)
@@ -74,7 +79,7 @@ class Axis:
 
     @staticmethod
     def lay(size: int, patch: int, options: WindowOptions) -> Axis:
-        starts = window_starts(size, patch, options.overlap)
+        starts = window_starts(size, patch, options.overlap, options.weighting not in ("monai", "uniform"))
         weights = window_weights(starts, size, patch, options.gaussian_sigma, options.weighting)
         return Axis(size, patch, starts, weights)
 

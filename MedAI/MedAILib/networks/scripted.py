@@ -25,7 +25,14 @@ class Scripted(nn.Module):
         self.reverse = reverse
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Class logits (n, classes, k, j, i)."""
-        if not self.reverse:
-            return self.module(x)
-        return self.module(x.transpose(2, 4).contiguous()).transpose(2, 4)
+        """Class logits (n, classes, k, j, i).
+
+        Raises:
+            RuntimeError: the module failed, e.g. because the window is too small for it.
+        """
+        try:
+            if not self.reverse:
+                return self.module(x)
+            return self.module(x.transpose(2, 4).contiguous()).transpose(2, 4)
+        except torch.jit.Error as error:
+            raise RuntimeError(str(error).strip().splitlines()[-1]) from error
