@@ -59,6 +59,7 @@ class MedAIWidget(ModuleWidget):
 
     def setup(self) -> None:
         """Build the panel; called when the user opens the module for the first time."""
+        from MedAISlicer.adding import ModelAdder
         from MedAISlicer.correct_tab import CorrectTab
         from MedAISlicer.panel import Panel
         from MedAISlicer.train.tab import TrainTab
@@ -66,11 +67,13 @@ class MedAIWidget(ModuleWidget):
         super().setup()
         self.logic = MedAILogic()
         self._panel = Panel(self.ui)
+        self._adder = ModelAdder(self.ui, self._panel.say, self.onModelAdded)
         self._correct = CorrectTab(self.ui)
         self._train = TrainTab(self.ui, lambda name: slicer.util.loadUI(self.resourcePath(name)), self.onModelAdded)
         self.ui.tabWidget.connect("currentChanged(int)", self.onTabChanged)
         self.ui.correctButton.connect("clicked(bool)", self.onCorrectButton)
         self.ui.sampleButton.connect("clicked(bool)", self.onSampleButton)
+        self.ui.addModelButton.connect("clicked(bool)", self._adder.ask)
         self.ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onOutputChanged)
         self.initializeParameterNode()
 
@@ -84,6 +87,7 @@ class MedAIWidget(ModuleWidget):
         from MedAILib.worker.client import close_workers
         from MedAISlicer import undo
 
+        self._adder.stop()
         self._correct.close()
         self._train.close()
         super().cleanup()

@@ -67,6 +67,12 @@ class ModelError(MedAIError):
     exit_status = 8
 
 
+class CodeError(ModelError):
+    """A model comes as code, which was not allowed to be run."""
+
+    code = "code"
+
+
 class ModalityError(MedAIError):
     """The volume is of another modality than the model was made for."""
 

@@ -79,7 +79,7 @@ class ResultPanel(RunPanel):
 
     def show_undone(self) -> None:
         """The run was taken back."""
-        self._say(_("The run was taken back."))
+        self.say(_("The run was taken back."))
 
     def show_view(self, view: View | None) -> None:
         """Which comparison goes on."""

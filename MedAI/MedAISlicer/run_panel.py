@@ -25,7 +25,7 @@ class RunPanel:
     def __init__(self, ui: Any, sections: Sequence[Any], purpose: str) -> None:
         self._ui, self._sections, self._purpose = ui, sections, purpose
         self.show_devices(first_choices(), first_choices()[0][1])
-        self._say("")
+        self.say("")
 
     def done_line(self, summaries: Sequence[Any]) -> str:
         """One sentence about a run that has ended well."""
@@ -55,7 +55,7 @@ class RunPanel:
             return
         self._ui.progressBar.value = int(100.0 * status.fraction)
         line = self.status_line(status)
-        self._say(line)
+        self.say(line)
         can_cancel = status.state in (State.STARTING, State.RUNNING, State.CONCLUDING)
         self._ui.applyButton.text = _("Cancel")
         self._ui.applyButton.enabled = can_cancel
@@ -74,8 +74,9 @@ class RunPanel:
             text = self.done_line(summaries)
             known = {(warned.code, warned.message) for summary in summaries for warned in summary.warnings}
             warnings = tuple(pair for pair in warnings if pair not in known)
-        self._say(wording.with_warnings(text, warnings))
+        self.say(wording.with_warnings(text, warnings))
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Show a line below the button; an empty one takes it away."""
         self._ui.statusLabel.text = text
         self._ui.statusLabel.visible = bool(text)

@@ -58,6 +58,7 @@ class Desktop:
     Attributes:
         messages: (kind, text) of all dialogs that would have been shown.
         confirm: what the user answers to questions.
+        folder: what the user chooses where a folder is asked for; empty for a cancel.
         scene: the application around the present scene.
         views: the layout manager; None where no view is open.
         widgets: module name to the object of its open panel.
@@ -67,6 +68,7 @@ class Desktop:
     messages: list[tuple[str, str]] = field(default_factory=list)
     status: list[str] = field(default_factory=list)
     confirm: bool = True
+    folder: str = ""
     widgets: dict[str, Any] = field(default_factory=dict)
     scene: Any = None
     views: Any = None
@@ -78,7 +80,7 @@ class Desktop:
         self.close_scene()
         self.messages.clear()
         self.status.clear()
-        self.confirm, self.views = True, None
+        self.confirm, self.folder, self.views = True, "", None
         self.scene = scene.Application(folder)
         self.scene.install()
         return self.scene.scene
@@ -181,7 +183,7 @@ def desktop() -> Desktop:
     here = Desktop()
     for name, classes in (("qt", pythonqt.QT), ("ctk", pythonqt.CTK)):
         _module(name, {cls.__name__: cls for cls in classes})
-    sys.modules["qt"].__dict__.update(QIcon=QIcon, QPixmap=QPixmap, Qt=Qt)
+    sys.modules["qt"].__dict__.update(QIcon=QIcon, QPixmap=QPixmap, Qt=Qt, QFileDialog=FileDialog)
     for cls in pythonqt.SLICER:
         setattr(slicer, cls.__name__, cls)
     _module(
@@ -227,6 +229,14 @@ def _pip_check(wanted: str | Requirement | list[Requirement]) -> bool:
         return importlib.metadata.version(wanted.name) in wanted.specifier
     except importlib.metadata.PackageNotFoundError:
         return False
+
+
+class FileDialog:
+    """The part of ``qt.QFileDialog`` that the modules use; nothing is shown."""
+
+    @staticmethod
+    def getExistingDirectory(parent: Any = None, title: str = "", folder: str = "") -> str:
+        return desktop().folder
 
 
 class Application:

@@ -19,6 +19,7 @@ TASKS: dict[str, str] = {
     "bridge": "MedAILib.pipeline.tubes_task:run_bridge",
     "check_cases": "MedAILib.pipeline.train_task:run_check",
     "devices": "MedAILib.inference.devices_task:run",
+    "import_model": "MedAILib.pipeline.import_task:run",
     "interact": "MedAILib.pipeline.interact_task:run",
     "ping": "MedAILib.worker.tasks:ping",
     "refine": "MedAILib.pipeline.interact_task:run_refine",

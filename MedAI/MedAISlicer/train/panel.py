@@ -133,11 +133,11 @@ class TrainPanel(RunPanel):
             text = wording.ended_line(outcome.result) if isinstance(outcome.result, Trained) else ""
         if unfinished is not None:
             text = f"{text} {wording.paused_line(unfinished)}"
-        self._say(with_warnings(text, outcome.warnings))
+        self.say(with_warnings(text, outcome.warnings))
 
     def show_unfinished(self, unfinished: Mapping[str, Any]) -> None:
         """A training was found that can go on."""
-        self._say(wording.paused_line(unfinished))
+        self.say(wording.paused_line(unfinished))
 
     def show_curves(self, curves: Curves | None, view: Node | None) -> None:
         """Loss and Dice so far; None while there are none."""
