@@ -79,6 +79,18 @@ def tiny_network() -> torch.nn.Module:
     return network
 
 
+def write_model_of_two(folder: Path) -> Path:
+    """A model of the inputs "noise" and "ball", the second of which is all that it looks at."""
+    from MedAILib import networks
+
+    network = {"name": NETWORK["name"], "arguments": {**NETWORK["arguments"], "inputs": 2}}
+    built, weights = networks.build(network["name"], network["arguments"]), tiny_network().state_dict()
+    stem = 0 * built.state_dict()["stem.0.weight"]
+    stem[:, 1] = weights["stem.0.weight"][:, 0]
+    built.load_state_dict({**weights, "stem.0.weight": stem})
+    return write_model(folder, built, input_channels=2, inputs=["noise", "ball"], network=network)
+
+
 def ball(
     shape: tuple[int, int, int] = (40, 44, 48), affine: np.ndarray | None = None, radius: float = 12.0
 ) -> tuple[np.ndarray, np.ndarray]:

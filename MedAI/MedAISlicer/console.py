@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ def segment(
     modality: str | None = None,
     force: bool = False,
     mode: str | None = None,
+    others: Mapping[str, Node] | None = None,
+    input: str | None = None,
     progress: bool = True,
 ) -> Node:
     """Segment a volume node and wait; the windows stay alive meanwhile.
@@ -63,6 +65,8 @@ def segment(
         modality: DICOM code of the volume; None for what the subject hierarchy says.
         force: go on although the modality does not fit the model.
         mode: "exact" or "fast"; None for the model's default.
+        others: for a model that sees several volumes of a patient, the further volume nodes by the names of its inputs.
+        input: which of the model's inputs ``volume`` is; None for the first one that ``others`` leaves.
         progress: tell stages and warnings on the console.
 
     Returns:
@@ -78,9 +82,10 @@ def segment(
     results.check_in_scene(volume)
     _ensure_packages()
     image = mrml.image_from_node(volume)
-    request = Request(model, modality or modality_of(volume), force, mode)
+    further = {name: mrml.image_from_node(node) for name, node in (others or {}).items()}
+    request = Request(model, modality or modality_of(volume), force, mode, input)
     with ProgressLine(progress) as line:
-        result = run_job(image, request, device, lambda event: _show(line, event))
+        result = run_job(image, request, device, lambda event: _show(line, event), further)
     summary = result.summary
     node = results.write_segmentation(volume, result.labels, summary.table, summary.provenance, output)
     tables.write_statistics(node, [summary])

@@ -18,7 +18,7 @@ from MRML.nodes import add_transform, add_warp, rotation
 
 pytest.importorskip("torch")
 
-from tiny_model import BALL, CORE, ball, truth, write_model
+from tiny_model import BALL, CORE, ball, truth, write_model, write_model_of_two
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,18 @@ def test_a_volume_node_becomes_a_segmentation_node_in_the_same_place(volume: Any
     assert [label.name for label in table] == ["Ball", "Core"]
     expected = np.select([truth(ball()[0]) == BALL, truth(ball()[0]) == CORE], [1, 2])
     assert np.mean(found.array == expected) > 0.99
+
+
+def test_a_model_may_see_several_volumes_each_where_the_scene_shows_it(scene: Any, volume: Any, tmp_path: Any) -> None:
+    model = str(write_model_of_two(tmp_path / "two"))
+    image = mrml.image_from_node(volume)
+    values = np.random.default_rng(1).normal(50, 5, image.shape)
+    first = mrml.volume_from_image(scene, image.with_array(values, name="first"))
+    node = MedAILib.segment(first, model=model, others={"ball": volume}, progress=False)
+    found, _ = mrml.labels_from_segmentation(node, mrml.image_from_node(first))
+    assert np.mean((found.array > 0) == (truth(ball()[0]) > 0)) > 0.99
+    with pytest.raises(UsageError, match="ball is missing"):
+        MedAILib.segment(first, model=model, progress=False)
 
 
 def test_the_account_of_the_run_is_in_the_scene(volume: Any, model: str) -> None:

@@ -13,34 +13,21 @@ from MedAILib.cli.main import main
 from MedAILib.errors import ContentError, MedAIError, UsageError
 from MedAILib.image import Image
 from MedAILib.inference.engine import WindowOptions, predict_labels
-from MedAILib.models import read_card
+from MedAILib.models import load_network, read_card
 from MedAILib.networks import build
 from MedAILib.pipeline.request import Request, read_message
 from MedAILib.pipeline.segment import STAGES, segment
 from MedAILib.pipeline.stages import Stages
 from MedAILib.pipeline.volumes import Volumes, stacked
 from MedAILib.progress import Progress
-from tiny_model import BALL, CORE, NETWORK, ball, tiny_network, truth, write_model, write_volume
+from tiny_model import BALL, CORE, ball, truth, write_model, write_model_of_two, write_volume
 
-INPUTS = ["noise", "ball"]
-ARGUMENTS = {**NETWORK["arguments"], "inputs": 2}
 OBLIQUE = np.array([[1.9, -0.3, 0, -40.0], [0.3, 1.9, 0, -41.0], [0, 0, 2.5, -44.0], [0, 0, 0, 1]])
-
-
-def second_sees() -> torch.nn.Module:
-    """The tiny model that looks at the second of two inputs only."""
-    network = build("residual_unet", ARGUMENTS)
-    weights = tiny_network().state_dict()
-    stem = torch.zeros_like(network.state_dict()["stem.0.weight"])
-    stem[:, 1] = weights["stem.0.weight"][:, 0]
-    network.load_state_dict({**weights, "stem.0.weight": stem})
-    return network
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    network = {"name": "residual_unet", "arguments": ARGUMENTS}
-    return write_model(tmp_path / "two", second_sees(), input_channels=2, inputs=INPUTS, network=network)
+    return write_model_of_two(tmp_path / "two")
 
 
 def noise(shape=(36, 40, 44), affine=OBLIQUE, name="noise") -> Image:
@@ -56,11 +43,10 @@ def balls() -> Image:
     return Image(array, affine, "balls")
 
 
-def run(folder: Path, first: Image, others=None, name=None, subsets=False):
+def run(folder: Path, first: Image, others=None, name=None):
     card = read_card(folder)
-    network = second_sees() if not subsets else build("magnet", card.network_arguments)
-    request = Request(str(folder), input=name)
-    return segment(Volumes(first, others or {}, name), network.eval(), card, request, "cpu", Stages(Progress(STAGES)))
+    given = Volumes(first, others or {}, name)
+    return segment(given, load_network(card), card, Request(str(folder), input=name), "cpu", Stages(Progress(STAGES)))
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -128,7 +114,7 @@ def test_a_constant_further_volume_is_refused_by_name(model):
 
 
 def test_a_card_must_name_each_input_once(tmp_path):
-    folder = write_model(tmp_path / "bad", second_sees(), input_channels=2, inputs=["T1", "T1"])
+    folder = write_model(tmp_path / "bad", input_channels=2, inputs=["T1", "T1"])
     with pytest.raises(MedAIError, match="must name each of the 2 input channels once"):
         read_card(folder)
 
@@ -148,7 +134,7 @@ def magnet(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("first", "others"), [("T2", ()), ("T1", ("FLAIR",)), ("FLAIR", ("T1", "T2"))])
 def test_a_model_that_can_do_without_takes_any_subset(magnet, first, others):
-    result = run(magnet, noise(), {name: balls() for name in others}, first, subsets=True)
+    result = run(magnet, noise(), {name: balls() for name in others}, first)
     assert result.labels.shape == (36, 40, 44)
 
 
