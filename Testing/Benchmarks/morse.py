@@ -71,8 +71,8 @@ def report(options: argparse.Namespace) -> Iterator[str]:
     """The table, line by line."""
     given = lesson(PATCH)
     size = " x ".join(map(str, PATCH))
-    yield f"Hippocampus MR, ten cases for testing; {options.steps} steps of {BATCH} patches of {size} voxels, one thread"
-    yield f"of {processor()}; mean ± standard deviation over {len(options.seeds)} seeds, CPU seconds of a training step."
+    yield f"Hippocampus MR, ten cases for testing; {options.steps} steps of {BATCH} patches of {size} voxels; mean"
+    yield f"± standard deviation over {len(options.seeds)} seeds; CPU seconds of a step, one thread of {processor()}."
     yield ""
     yield "| network | M parameters | step | mean Dice | surface Dice 1 mm | surface Dice - backbone alone |"
     yield f"|{'---|' * 6}"
