@@ -20,13 +20,24 @@ class Dense:
             at the nearest voxels. Outputs beyond the weights do not count.
         balance: of the cross-entropy at the start, see :class:`DiceCrossEntropy`; falls linearly to 0.
         squared: :class:`SquaredDice` alone instead (Milletari et al. 2016).
+        dice, cross_entropy: factors of the two parts; the second is above 0.
     """
 
-    def __init__(self, weights: Sequence[float] = (1.0,), balance: float = 0.0, squared: bool = False) -> None:
+    def __init__(
+        self,
+        weights: Sequence[float] = (1.0,),
+        balance: float = 0.0,
+        squared: bool = False,
+        dice: float = 1.0,
+        cross_entropy: float = 1.0,
+    ) -> None:
         if not weights or min(weights) < 0 or not sum(weights) > 0:
             raise ValueError("weights must be 0 or more, and one of them above 0")
+        if dice < 0 or not cross_entropy > 0:
+            raise ValueError("dice must be 0 or more, and cross_entropy above 0")
         self.weights, self.balance = tuple(weights), balance
-        self.loss: nn.Module = SquaredDice() if squared else DiceCrossEntropy()
+        self.loss: nn.Module = SquaredDice() if squared else DiceCrossEntropy(dice / cross_entropy)
+        self.scale = 1.0 if squared else cross_entropy
 
     def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """See :class:`Objective`."""
@@ -39,7 +50,7 @@ class Dense:
             for weight, logits in zip(self.weights, outputs, strict=False)
             if weight
         ]
-        return torch.stack(losses).sum() / sum(self.weights)
+        return self.scale * torch.stack(losses).sum() / sum(self.weights)
 
 
 def at_size(target: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
