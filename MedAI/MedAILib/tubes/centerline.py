@@ -12,8 +12,8 @@ from .curve import arc_lengths, at_lengths, resampled, smoothed, tangents
 from .gaps import Join, join_pieces
 from .pieces import find_pieces
 
-ROUNDS = 3
-"""How often the line is moved to the middle of the mask."""
+ROUNDS = 8
+"""How often the line is moved to the middle of the mask; smoothed by less than its radius, it would begin to wind."""
 NEAR = 2.0
 """Standard deviation, in the larger of spacing and radius, of what the cross-section is a mean of."""
 ENOUGH = 50_000
@@ -149,11 +149,11 @@ def _bowed(points: np.ndarray, bridged: np.ndarray, radius: float) -> np.ndarray
     """The points (n, 3) with cubic Hermite curves across the gaps; ``radius`` of the tube is in points."""
     result = points.copy()
     edges = np.flatnonzero(np.diff(bridged.astype(int)))
-    reach = max(2, round(3.0 * radius))
+    reach = max(2, round(6.0 * radius))
     for first, last in zip(edges[::2], edges[1::2] + 1, strict=True):
         before, after = max(0, first - reach), min(len(points) - 1, last + reach)
-        if first == before or last == after:
-            continue
+        if min(first - before, after - last) < 2:
+            continue  # a crumb tells no direction
         length = np.linalg.norm(points[last] - points[first])
         # Chords lag behind a bend by half their length; the curve's direction at the ends is theirs, extrapolated.
         leaving, arriving = (
@@ -201,7 +201,7 @@ def _centered(
         points = points + moved / (weight + 1.0 / narrow)[:, np.newaxis]
         lengths = arc_lengths(points)
         even = np.linspace(0.0, lengths[-1], len(points))
-        points = smoothed(at_lengths(points, lengths, even), 0.5 * narrow)
+        points = smoothed(at_lengths(points, lengths, even), narrow)
     return points, radius
 
 

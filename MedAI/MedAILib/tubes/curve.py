@@ -51,7 +51,7 @@ def tangents(points: np.ndarray) -> np.ndarray:
     return steps / np.maximum(np.linalg.norm(steps, axis=1, keepdims=True), 1e-12)
 
 
-def smallest_bend(points: np.ndarray, over: float = 5.0) -> float:
+def smallest_bend(points: np.ndarray, over: float = 10.0) -> float:
     """The smallest radius of curvature in mm, measured between chords of ``over`` mm; infinite for a straight line.
 
     Args:

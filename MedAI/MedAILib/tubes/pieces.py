@@ -89,7 +89,9 @@ def thinned(part: np.ndarray, spacing: Spacing, name: str) -> Piece:
     """The longest way through the skeleton of one part (Lee et al. 1994).
 
     In the caps of a tube the skeleton runs into corners, so a radius is cut off at both ends of a way that is long
-    enough.
+    enough. Thinning can eat up a tube that is two voxels wide from its ends; where the skeleton falls short of the
+    part by more than a radius at either end and a voxel, the way of least cost from end to end through the part takes
+    its place, which prefers voxels far from the surface.
 
     Args:
         part: (k, j, i) bool, connected.
@@ -105,31 +107,58 @@ def thinned(part: np.ndarray, spacing: Spacing, name: str) -> Piece:
 
     padded = np.pad(part, 1)
     skeleton = skeletonize(padded).astype(bool)
-    if not skeleton.any():
-        middle = np.argwhere(padded)
-        nearest = np.abs(middle - middle.mean(axis=0)).sum(axis=1).argmin()
-        return Piece(middle[[nearest]] - 1)
     neighbors = convolve(skeleton.astype(np.int8), np.ones((3, 3, 3), np.int8), mode="constant")
-    if not (skeleton & (neighbors <= 2)).any() and np.count_nonzero(skeleton) > 8:
+    if np.count_nonzero(skeleton) > 8 and not (skeleton & (neighbors <= 2)).any():
         raise ContentError(
             f"{name}: the tube is a closed ring, which has no ends. Erase a few voxels of it where it is to be cut "
             "open, then run again."
         )
-    cost = np.where(skeleton, 1.0, -1.0)  # a negative cost bars the way
-
-    def reached(starts: np.ndarray) -> tuple[np.ndarray, MCP_Geometric]:
-        ways = MCP_Geometric(cost, fully_connected=True, sampling=spacing)
-        costs, _ = ways.find_costs(starts)
-        return np.where(np.isfinite(costs), costs, -1.0), ways
-
-    # The point farthest from any point is an end of the longest way; the point farthest from it is the other.
-    first, _ = reached(np.argwhere(skeleton)[:1])
-    one = np.unravel_index(int(first.argmax()), first.shape)
-    second, ways = reached(np.array([one]))
-    path = np.array(ways.traceback(np.unravel_index(int(second.argmax()), second.shape)))
-    side, _ = reached(path)
-    radius = float(np.median(distance_transform_edt(padded, spacing)[tuple(path.T)]))
+    depth = distance_transform_edt(padded, spacing)
+    side = 0.0
+    path, extent = _longest_way(padded, np.ones(padded.shape), spacing)
+    thin = np.zeros((0, 3), int)
+    if skeleton.any():
+        thin, kept = _longest_way(skeleton, np.ones(padded.shape), spacing)
+        radius = float(np.median(depth[tuple(thin.T)]))
+    if len(thin) and kept >= extent - 2.0 * radius - max(spacing):
+        path = thin
+        ways = MCP_Geometric(np.where(skeleton, 1.0, -1.0), sampling=spacing)
+        costs, _ = ways.find_costs(path)
+        side = float(costs[skeleton].max())
+    else:
+        path, _ = _longest_way(padded, 1.0 / np.maximum(depth, min(spacing)) ** 2, spacing, (path[0], path[-1]))
+        radius = float(np.median(depth[tuple(path.T)]))
     along = arc_lengths(path * np.asarray(spacing))
     if along[-1] > 4.0 * radius:
         path = path[(along >= radius) & (along <= along[-1] - radius)]
-    return Piece(path - 1, radius, float(side.max()))
+    return Piece(path - 1, radius, side)
+
+
+def _longest_way(
+    within: np.ndarray, cost: np.ndarray, spacing: Spacing, ends: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[np.ndarray, float]:
+    """The way (n, 3) between the two voxels that are farthest apart within a connected mask, and its cost.
+
+    Args:
+        within: (k, j, i) bool.
+        cost: (k, j, i) of a millimeter.
+        spacing: mm, (k, j, i).
+        ends: two voxels to take instead.
+    """
+    from skimage.graph import MCP_Geometric
+
+    barred = np.where(within, cost, -1.0)  # a negative cost bars the way
+
+    def from_(start: np.ndarray) -> tuple[np.ndarray, MCP_Geometric]:
+        ways = MCP_Geometric(barred, fully_connected=True, sampling=spacing)
+        costs, _ = ways.find_costs([tuple(start)])
+        return np.where(within, costs, -1.0), ways
+
+    def farthest(costs: np.ndarray) -> np.ndarray:
+        return np.array(np.unravel_index(int(costs.argmax()), costs.shape))
+
+    # The voxel farthest from any voxel is an end of the longest way; the one farthest from it is the other.
+    first = farthest(from_(np.argwhere(within)[0])[0]) if ends is None else ends[0]
+    costs, ways = from_(first)
+    last = farthest(costs) if ends is None else ends[1]
+    return np.array(ways.traceback(tuple(last))), float(costs[tuple(last)])
