@@ -103,11 +103,30 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_case_of_other_channels_is_refused(tmp_path: Path) -> None:
+    image, labels = ball_case(1, (1, 18, 20))
+    for name in ("a", "b", "c"):
+        for part, layers in (("images", np.stack([image[0]] * 3, -1)), ("labels", labels[0])):
+            (tmp_path / part).mkdir(exist_ok=True)
+            layers = layers[..., 0] if (part, name) == ("images", "c") else layers
+            picture = sitk.GetImageFromArray(np.clip(layers, 0, 255).astype(np.uint8), isVector=layers.ndim == 3)
+            sitk.WriteImage(picture, str(tmp_path / part / f"{name}.png"))
+    assert "c: has 1 channels, most cases have 3" in fatal(check_cases(tmp_path))
+
+
+def test_a_missing_channel_is_told_or_left_out_where_the_network_can_do_without(tmp_path: Path) -> None:
     image, labels = ball_case(1)
     for name in ("a", "b", "c"):
-        write_case(tmp_path, name, np.stack([image, image]), labels)
+        write_case(tmp_path, name, np.stack([image, image, image]), labels)
     (tmp_path / "images" / "c_0001.nii.gz").unlink()
-    assert "c: has 1 channels, most cases have 2" in fatal(check_cases(tmp_path))
+    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "T1", "1": "T2", "2": "FLAIR"}}))
+    assert "c: lacks the channel _0001" in fatal(check_cases(tmp_path))
+    report = check_cases(tmp_path, subsets=True)
+    assert report.fatal == ()
+    assert report.inputs == ("T1", "T2", "FLAIR")
+    assert report.facts[2].missing == (1,)
+    read = read_case_image(find_cases(tmp_path).cases[2]).array
+    assert np.isnan(read[1]).all()
+    assert np.isfinite(read[[0, 2]]).all()
 
 
 def test_one_case_is_not_enough(tmp_path: Path) -> None:

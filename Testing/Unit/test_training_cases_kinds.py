@@ -102,6 +102,22 @@ def test_several_channels_are_seen_together(tmp_path: Path) -> None:
     assert log[-1]["validation"]["dice"] > 0.8
 
 
+def test_cases_may_lack_channels_where_the_network_can_do_without(tmp_path: Path) -> None:
+    for number in range(4):
+        image, labels = ball_case(number, (32, 32, 32))
+        write_case(tmp_path / "data", f"case{number}", np.stack([image, image]), labels)
+    (tmp_path / "data" / "images" / "case1_0000.nii.gz").unlink()
+    (tmp_path / "data" / "images" / "case2_0001.nii.gz").unlink()
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps({"channel_names": {"0": "T1", "1": "FLAIR"}}))
+    small = {"size": [32, 32, 32], "width": 8, "heads": 2, "layers": 4, "features": 2, "projection": 4}
+    changes = {"plan": {"patch": [32, 32, 32]}, "objective": {"name": "sequences"}}
+    few = {"steps": 4, "batch": 1, "log_steps": 1}
+    trained(tmp_path, {"name": "magnet", "arguments": small}, training=few, **changes)
+    assert json.loads((tmp_path / "run" / "plan.json").read_text())["inputs"] == ["T1", "FLAIR"]
+    losses = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(line["loss"]) for line in losses if "loss" in line)
+
+
 def test_single_objects_are_learned_as_one_class(tmp_path: Path) -> None:
     for number in range(4):
         image, labels = ball_case(number)

@@ -122,6 +122,15 @@ def test_ct_is_clipped_at_the_structures_percentiles_and_the_rest_standardized_b
     assert plan(case("a", empty=0.5), case("b", empty=0.6)).intensity == {"method": "zscore", "foreground": True}
 
 
+def test_a_ct_among_several_channels_is_clipped_alone() -> None:
+    facts = [replace(case(name), channels=2, values=((1.0, 2.0), (50.0, 60.0))) for name in "ab"]
+    grid = choose_grid(facts, NOTHING, False)
+    named = Report("folder", tuple(facts), TABLE, (), ("PET", "CT"))
+    made = make_plan(named, NOTHING, CaseValidation(), grid, (16, 16, 16), 2, 1)
+    assert [spec["method"] for spec in made.intensity["channels"]] == ["zscore", "clip"]
+    assert made.inputs == ("PET", "CT")
+
+
 def test_the_split_follows_from_the_seed_and_keeps_rare_structures_in_training() -> None:
     facts = [case(name, voxels={1: 5, 2: 5} if name == "c" else {1: 5}) for name in "abcdefghij"]
     first = split(report(*facts), CaseValidation(), 1)

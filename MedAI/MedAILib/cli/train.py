@@ -74,20 +74,17 @@ def _of_cases(options: argparse.Namespace) -> dict[str, Any]:
 
 def _check(options: argparse.Namespace) -> int:
     """The report and the plan; 5 (unusable values) if the cases cannot be trained on."""
-    from ..training.cases.checks import check_cases
+    from ..training.cases.planning import look_at
     from ..training.cases.request import TrainRequest
 
     if options.data is None:
         raise UsageError("The folder with the cases is missing; give --data.")
-    request = TrainRequest(options.config, options.data, "", seed=options.seed, **_of_cases(options))
-    report = check_cases(options.data, instances=request.load_recipe().plan.instances)
+    asked = TrainRequest(options.config, options.data, "", seed=options.seed, **_of_cases(options))
+    report, plan = look_at(asked, options.device)
     print(report.text())
-    if report.fatal:
+    if plan is None:
         return ContentError.exit_status
-    from ..training.cases.planning import plan_for
-
-    for sentence in plan_for(report, request, options.device).why:
-        print(sentence)
+    print("\n".join(plan.why))
     return 0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..training.cases.report import problems_to_json
+from ..errors import ModelError, UsageError
+from ..training.cases.checks import check_cases
+from ..training.cases.report import Problem, problems_to_json
 from ..training.cases.request import TrainRequest
 from ..training.cases.watch import STAGES, Watch
 
@@ -55,28 +56,27 @@ def run_check(
         The report (``cases``, ``classes``, ``problems``); and where it can be trained on and a network is named, also
         the plan: ``spacing``, ``patch``, ``training`` and ``validation`` (numbers of cases), ``why`` (sentences).
     """
-    from ..training.cases.checks import check_cases
-    from ..training.cases.report import Problem
-
     progress = context.progress({CHECKING: 1.0})
     progress.stage(CHECKING)
-    found = check_cases(Path(parameters["data"]), progress.update)
-    answer = found.to_json()
-    if not found.fatal and parameters.get("network"):
-        from ..errors import MedAIError
-        from ..training.cases.planning import plan_for
+    data, network = str(parameters["data"]), parameters.get("network")
+    if not network:
+        return check_cases(data, progress.update).to_json(), {}
+    from ..training.cases.planning import look_at
 
-        asked = TrainRequest(parameters["network"], parameters["data"], "", plan=parameters.get("plan") or {})
-        try:
-            plan = plan_for(found, asked, context.device)
-        except MedAIError as error:
-            answer["problems"] += problems_to_json([Problem("", str(error))])
-        else:
-            answer |= {
-                "spacing": list(plan.spacing),
-                "patch": list(plan.patch),
-                "training": len(plan.trained),
-                "validation": len(plan.held_out),
-                "why": list(plan.why),
-            }
+    asked = TrainRequest(network, data, "", plan=parameters.get("plan") or {})
+    try:
+        report, plan = look_at(asked, context.device, progress.update)
+    except (ModelError, UsageError) as error:  # of the network or the plan; the cases may be fine
+        answer = check_cases(data).to_json()
+        answer["problems"] += problems_to_json([Problem("", str(error))])
+        return answer, {}
+    answer = report.to_json()
+    if plan is not None:
+        answer |= {
+            "spacing": list(plan.spacing),
+            "patch": list(plan.patch),
+            "training": len(plan.trained),
+            "validation": len(plan.held_out),
+            "why": list(plan.why),
+        }
     return answer, {}

@@ -15,7 +15,7 @@ from ...files.label_maps import made_up_label
 from ...image import Image
 from ...labels import Label
 from .folder import CaseFiles, CaseFolder, find_cases
-from .names import label_table, modality_of
+from .names import channel_names, label_table, modality_of
 from .reading import read_case_image, read_case_labels, same_grid
 from .report import CaseFacts, Problem, Report
 
@@ -27,7 +27,10 @@ _AIR_HU = -500.0
 
 
 def check_cases(
-    folder: str | Path, progress: Callable[[float], None] = lambda share: None, instances: bool = False
+    folder: str | Path,
+    progress: Callable[[float], None] = lambda share: None,
+    instances: bool = False,
+    subsets: bool = False,
 ) -> Report:
     """Look at every case of a folder.
 
@@ -35,6 +38,7 @@ def check_cases(
         folder: see :func:`find_cases`.
         progress: called with the done share; what it raises ends the check.
         instances: values of the label maps are single objects; they are taken for one class.
+        subsets: a case may lack some of the channels, because the network can do without.
 
     Returns:
         The report, with all problems. Cases with an error are not among its facts.
@@ -65,7 +69,9 @@ def check_cases(
         values = values[:MOST_VALUES]
     table, is_named = _table(found, values, named)
     problems += _across(facts, table, values, is_named)
-    return Report(str(folder), tuple(facts), table, tuple(problems), modality_of(found))
+    problems += [] if subsets else _incomplete(facts)
+    count = facts[0].channels if facts else 0
+    return Report(str(folder), tuple(facts), table, tuple(problems), channel_names(found, count), modality_of(found))
 
 
 def _look_at(files: CaseFiles) -> tuple[CaseFacts, list[Label], list[Problem]]:
@@ -80,15 +86,17 @@ def _look_at(files: CaseFiles) -> tuple[CaseFacts, list[Label], list[Problem]]:
     if int(labels.array.min()) < 0:
         raise ContentError(f"the label map holds the negative value {int(labels.array.min())}.")
     warned = []
-    bad = int((~(np.abs(image.array) <= HUGE)).sum())
-    if bad == image.array.size:
+    missing = tuple(number for number, file in enumerate(files.images) if file is None)
+    there = np.delete(image.array, missing, axis=0)
+    bad = int((~(np.abs(there) <= HUGE)).sum())
+    if bad == there.size:
         raise ContentError("the image has no finite value.")
     if bad:
-        share = 100.0 * bad / image.array.size
+        share = 100.0 * bad / there.size
         text = f"{files.name}: {bad} voxels ({share:.2g} %) are NaN or infinite; they are taken as the lowest value."
         warned.append(Problem(files.name, text, False))
     for number, channel in enumerate(image.array):
-        if np.nanmin(channel) == np.nanmax(channel):
+        if number not in missing and np.nanmin(channel) == np.nanmax(channel):
             which = f"channel {number} of " if len(image.array) > 1 else ""
             raise ContentError(f"{which}the image is constant: every voxel is {float(channel.flat[0]):g}.")
     counts = np.bincount(labels.array.ravel()) if int(labels.array.max()) < 1 << 20 else np.zeros(0)
@@ -97,7 +105,7 @@ def _look_at(files: CaseFiles) -> tuple[CaseFacts, list[Label], list[Problem]]:
     voxels = {int(value): int(counts[value]) for value in np.flatnonzero(counts) if value}
     if not voxels:
         warned.append(Problem(files.name, f"{files.name}: the label map is empty.", False))
-    return _facts(files.name, image, labels, voxels), table, warned
+    return replace(_facts(files.name, image, labels, voxels), missing=missing), table, warned
 
 
 def _facts(name: str, image: Image, labels: Image, voxels: dict[int, int]) -> CaseFacts:
@@ -109,7 +117,7 @@ def _facts(name: str, image: Image, labels: Image, voxels: dict[int, int]) -> Ca
         samples.append(tuple(float(one) for one in values[:: max(1, len(values) // _SAMPLE)]))
     thin = image.array[:, :, ::2, ::2]
     ct = len(image.array) == 1 and bool((thin <= _AIR_HU).mean() >= 0.01)
-    empty = float((thin == 0).all(0).mean())
+    empty = float(((thin == 0) | np.isnan(thin)).all(0).mean())
     shape, spacing = image.shape, image.spacing
     return CaseFacts(name, shape, spacing, image.codes, len(image.array), voxels, tuple(samples), ct, empty)
 
@@ -171,6 +179,14 @@ def _across(facts: list[CaseFacts], table: tuple[Label, ...], values: list[int],
         some = next(one.name for one in facts if one.ct)
         problems.append(Problem("", f"Some images look like CT ({some}), others do not.", False))
     return problems
+
+
+def _incomplete(facts: list[CaseFacts]) -> list[Problem]:
+    return [
+        Problem(one.name, f"{one.name}: lacks the channel {', '.join(f'_{number:04d}' for number in one.missing)}.")
+        for one in facts
+        if one.missing
+    ]
 
 
 def _unnamed(facts: list[CaseFacts], table: tuple[Label, ...]) -> list[Problem]:

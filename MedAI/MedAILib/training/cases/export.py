@@ -66,6 +66,7 @@ def export_cases_model(
             "task": "segmentation",
             "modality": [plan.modality],
             "input_channels": plan.channels,
+            **({"inputs": list(plan.inputs)} if plan.inputs and plan.channels > 1 else {}),
             "spacing": list(plan.spacing),
             "orientation": plan.orientation,
             "intensity": dict(plan.intensity),

@@ -25,12 +25,12 @@ class CaseFiles:
 
     Attributes:
         name: the file's name without ending and channel.
-        images: one file for each channel, in their order.
+        images: one file for each channel, in their order; None for one that this case lacks, but others have.
         labels: the label map.
     """
 
     name: str
-    images: tuple[Path, ...]
+    images: tuple[Path | None, ...]
     labels: Path
 
 
@@ -109,10 +109,12 @@ def _unmarked(name: str) -> str:
 
 def _matched(images: Iterable[Path], labels: Iterable[Path], channels: bool) -> tuple[list[CaseFiles], list[Problem]]:
     """Cases, and the files that lack their counterpart."""
-    parts: dict[str, list[Path]] = {}
+    parts: dict[str, dict[int, Path]] = {}
     for file in images:
         match = _CHANNEL.match(stem(file)) if channels else None
-        parts.setdefault(match.group(1) if match else stem(file), []).append(file)
+        name, number = (match.group(1), int(match.group(2))) if match else (stem(file), 0)
+        parts.setdefault(name, {})[number] = file
+    numbers = sorted({number for files in parts.values() for number in files})
     maps: dict[str, Path] = {}
     problems = []
     for file in labels:
@@ -120,17 +122,20 @@ def _matched(images: Iterable[Path], labels: Iterable[Path], channels: bool) -> 
         if name in maps:
             problems.append(Problem(file.name, f"{file.name} and {maps[name].name} are both labels of {name}."))
         maps[name] = file
-    problems += [
-        Problem(files[0].name, f"{files[0].name} has no label map of the same name.")
-        for name, files in parts.items()
-        if name not in maps
-    ]
+    for name, files in parts.items():
+        if name not in maps:
+            first = files[min(files)].name
+            problems.append(Problem(first, f"{first} has no label map of the same name."))
     problems += [
         Problem(file.name, f"{file.name} has no image of the same name.")
         for name, file in maps.items()
         if name not in parts
     ]
-    cases = [CaseFiles(name, tuple(files), maps[name]) for name, files in sorted(parts.items()) if name in maps]
+    cases = [
+        CaseFiles(name, tuple(files.get(number) for number in numbers), maps[name])
+        for name, files in sorted(parts.items())
+        if name in maps
+    ]
     return cases, problems
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from ...brain_labels import BRAIN
 from ...errors import ReadError
 from ...files.label_maps import made_up_label
+from ...files.pictures import PICTURES
 from ...labels import Label
 from .folder import CaseFolder
 
@@ -57,6 +58,16 @@ def modality_of(found: CaseFolder) -> str | None:
     words = given.values() if isinstance(given, Mapping) else [given]
     codes = {_MODALITIES.get(str(word).strip().lower()) for word in words}
     return codes.pop() if len(codes) == 1 else None
+
+
+def channel_names(found: CaseFolder, count: int) -> tuple[str, ...]:
+    """What the channels are called: in ``dataset.json``, or the colors of a picture; empty where nobody tells."""
+    given = found.description.get("channel_names", found.description.get("modality"))
+    names = tuple(str(name) for name in given.values()) if isinstance(given, Mapping) else ()
+    first = next((file for case in found.cases for file in case.images if file is not None), None)
+    if not names and count == 3 and first is not None and first.suffix.lower() in PICTURES:
+        names = ("red", "green", "blue")
+    return names if len(names) == count == len(set(names)) else ()
 
 
 def _given(found: CaseFolder) -> dict[int, str | Label]:

@@ -34,12 +34,22 @@ def fitted_arguments(
         classes: background included.
         cases: to train on, for networks that learn something of each.
     """
-    if network not in NETWORKS:
-        build(network, arguments)  # which says what is wrong
-    module, kind = NETWORKS[network].split(":")
-    taken = inspect.signature(getattr(import_module(f".{module}", _NETWORKS_PACKAGE), kind)).parameters
+    taken = inspect.signature(_kind(network)).parameters
     planned = {"inputs": inputs, "classes": classes, "cases": cases}
     return {**{name: value for name, value in planned.items() if name in taken}, **arguments}
+
+
+def takes_subsets(network: str) -> bool:
+    """Whether a network can do without some of its inputs; raises ModelError for a name that is none."""
+    return bool(getattr(_kind(network), "subsets", False))
+
+
+def _kind(network: str) -> type[nn.Module]:
+    if network not in NETWORKS:
+        build(network, {})  # which says what is wrong
+    module, kind = NETWORKS[network].split(":")
+    found: type[nn.Module] = getattr(import_module(f".{module}", _NETWORKS_PACKAGE), kind)
+    return found
 
 
 def is_slicewise(network: nn.Module) -> bool:

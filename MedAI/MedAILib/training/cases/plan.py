@@ -43,6 +43,7 @@ class Plan:
         patch: (k, j, i) voxels of that grid.
         batch: patches per step.
         channels: of the image.
+        inputs: their names; may be empty.
         modality: DICOM code.
         table: the classes 1, 2, … in order.
         instances: values of the label maps are objects of the one class.
@@ -62,6 +63,7 @@ class Plan:
     held_out: tuple[str, ...]
     instances: bool = False
     preparation: Preparation = field(default_factory=lambda: Preparation(crop="none"))
+    inputs: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class Plan:
             "patch": list(self.patch),
             "batch": self.batch,
             "channels": self.channels,
+            "inputs": list(self.inputs),
             "modality": self.modality,
             "labels": [label.to_json() for label in self.table],
             "trained": list(self.trained),
@@ -88,7 +91,7 @@ class Plan:
         values = dict(data)
         table = tuple(Label.from_json(one) for one in values.pop("labels"))
         tuples: dict[str, Any] = {
-            name: tuple(values.pop(name)) for name in ("spacing", "patch", "trained", "held_out", "why")
+            name: tuple(values.pop(name)) for name in ("spacing", "patch", "trained", "held_out", "inputs", "why")
         }
         preparation = Preparation(**values.pop("preparation"))
         return cls(table=table, preparation=preparation, **tuples, **values)
@@ -214,7 +217,7 @@ def make_plan(
     prepared, sentence = (
         (settings.intensity or intensity, "Intensities as asked for.")
         if settings.intensity or intensity
-        else _intensity(facts, modality)
+        else _intensity(report, modality)
     )
     trained, held_out = split(report, validation, seed)
     table = report.table
@@ -241,6 +244,7 @@ def make_plan(
         trained=trained,
         held_out=held_out,
         instances=settings.instances,
+        inputs=report.inputs,
         why=why,
     )
 
@@ -315,16 +319,31 @@ def _spacing(spacings: np.ndarray, shapes: np.ndarray, orientation: str) -> Spac
     return k, j, i
 
 
-def _intensity(facts: Sequence[CaseFacts], modality: str) -> tuple[dict[str, Any], str]:
-    if modality == "CT" and facts[0].channels == 1:
-        values = np.concatenate([np.array(one.values[0]) for one in facts if one.values and one.values[0]])
-        low, high = (float(f"{value:.6g}") for value in np.percentile(values, (0.5, 99.5)))
-        mean, sd = (float(f"{value:.6g}") for value in (values.mean(), values.std()))
-        spec = {"method": "clip", "low": low, "high": high, "mean": mean, "sd": sd}
-        return spec, f"CT: intensities are clipped to {low:g} to {high:g} HU, then standardized."
+def _intensity(report: Report, modality: str) -> tuple[dict[str, Any], str]:
+    """How intensities are prepared, and a sentence; nnU-Net looks at each channel's name."""
+    facts, count = report.facts, report.facts[0].channels
+    names = report.inputs or [modality] * count
+    specs = [_ct(facts, n) if name.upper() == "CT" else None for n, name in enumerate(names)]
     empty = float(np.median([one.empty for one in facts])) > 0.25
     where = "that are not 0" if empty else "of each image"
-    return {"method": "zscore", "foreground": empty}, f"Intensities are standardized over the voxels {where}."
+    plain = {"method": "zscore", "foreground": empty}
+    if count == 1 and specs[0] is not None:
+        low, high = specs[0]["low"], specs[0]["high"]
+        return specs[0], f"CT: intensities are clipped to {low:g} to {high:g} HU, then standardized."
+    sentence = f"Intensities are standardized over the voxels {where}."
+    if not any(specs):
+        return plain, sentence
+    channels = [spec or plain for spec in specs]
+    return {"method": "channels", "channels": channels}, f"CT is clipped to what structures have. {sentence}"
+
+
+def _ct(facts: Sequence[CaseFacts], channel: int) -> dict[str, Any]:
+    """nnU-Net's preparation of CT: percentiles, mean and standard deviation inside the structures of all cases."""
+    samples = [np.array(one.values[channel]) for one in facts if channel < len(one.values)]
+    values = np.concatenate(samples) if any(len(one) for one in samples) else np.zeros(1)
+    low, high = np.percentile(values, (0.5, 99.5))
+    figures = {"low": low, "high": high, "mean": values.mean(), "sd": values.std()}
+    return {"method": "clip", **{name: float(f"{value:.6g}") for name, value in figures.items()}}
 
 
 def _shape(values: Sequence[Any] | np.ndarray) -> Shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,23 +12,37 @@ from ...inference.devices import choose
 from ...inference.memory import free_bytes
 from ...models import ModelCard
 from ...networks import build
+from .checks import check_cases
 from .config import CasesRecipe
-from .network import fitted_arguments, is_slicewise, patch_voxels, units
+from .network import fitted_arguments, is_slicewise, patch_voxels, takes_subsets, units
 from .plan import Plan, choose_grid, choose_patch, make_plan
 from .report import Report
 from .request import TrainRequest
 from .start import start_arguments, start_card
 
 
-def plan_for(report: Report, request: TrainRequest, device: str) -> Plan:
-    """The plan that a request would be trained with.
+def look_at(
+    request: TrainRequest, device: str, progress: Callable[[float], None] = lambda share: None
+) -> tuple[Report, Plan | None]:
+    """What a request would be trained on, and how.
+
+    Args:
+        request: recipe and data; nothing is written.
+        device: name of one.
+        progress: called with the done share of the checks; what it raises ends them.
+
+    Returns:
+        The report, and the plan where there is no fatal problem.
 
     Raises:
-        MedAIError: it cannot be trained like this.
+        MedAIError: the recipe does not fit the data.
     """
     recipe = request.load_recipe()
+    report = check_cases(request.data, progress, recipe.plan.instances, takes_subsets(recipe.network))
+    if report.fatal:
+        return report, None
     start = None if recipe.start is None else start_card(recipe.start, recipe.network)
-    return planned(report, recipe, start, choose(device).torch)
+    return report, planned(report, recipe, start, choose(device).torch)
 
 
 def planned(report: Report, recipe: CasesRecipe, start: ModelCard | None, device: torch.device) -> Plan:

@@ -17,17 +17,23 @@ _SHIFT = 0.1
 
 
 def read_case_image(files: CaseFiles) -> Image:
-    """The channels of a case, (c, k, j, i) float32 on the first one's grid.
+    """The channels of a case, (c, k, j, i) float32 on the first one's grid; one that it lacks is NaN.
 
     Raises:
         MedAIError: a file cannot be read, or the channels do not lie on one grid.
     """
-    frames = [frame for file in files.images for frame in read_frames(file)]
-    first = frames[0]
-    for file, frame in zip(files.images, frames, strict=False):
-        if not same_grid(first, frame):
-            raise GeometryError(f"{file.name} does not lie on the grid of {files.images[0].name}. Resample it first.")
-    return Image(np.stack([frame.array.astype(np.float32) for frame in frames]), first.affine, files.name)
+    given = [None if file is None else (file, read_frames(file)) for file in files.images]
+    first_file, (first, *_) = next(one for one in given if one is not None)
+    channels = []
+    for one in given:
+        if one is None:
+            channels.append(np.full(first.shape, np.nan, np.float32))
+            continue
+        file, frames = one
+        if not all(same_grid(first, frame) for frame in frames):
+            raise GeometryError(f"{file.name} does not lie on the grid of {first_file.name}. Resample it first.")
+        channels += [frame.array.astype(np.float32) for frame in frames]
+    return Image(np.stack(channels), first.affine, files.name)
 
 
 def read_case_labels(files: CaseFiles) -> tuple[Image, list[Label]]:

@@ -34,11 +34,12 @@ class CaseFacts:
         name: of the case.
         shape, spacing: (k, j, i) of its own grid, mm.
         codes: directions of its i, j, k axes.
-        channels: of its image.
+        channels: of its image, also those that it lacks.
         voxels: label value to number of voxels, without 0.
         values: a sample of each channel's intensities inside the structures.
         ct: air at -500 and below, as in Hounsfield units.
         empty: share of the voxels that are exactly 0 in every channel.
+        missing: numbers of the channels that it lacks.
     """
 
     name: str
@@ -50,6 +51,7 @@ class CaseFacts:
     values: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
     ct: bool = False
     empty: float = 0.0
+    missing: tuple[int, ...] = ()
 
     def volume_ml(self, value: int) -> float:
         """Of a structure."""
@@ -81,6 +83,7 @@ class Report:
         facts: of the cases that can be used.
         table: the classes, in the network's order.
         problems: errors and warnings.
+        inputs: names of the channels; empty where nobody tells.
         modality: DICOM code, if the folder says it.
     """
 
@@ -88,6 +91,7 @@ class Report:
     facts: tuple[CaseFacts, ...]
     table: tuple[Label, ...]
     problems: tuple[Problem, ...]
+    inputs: tuple[str, ...] = ()
     modality: str | None = None
 
     @property

@@ -21,7 +21,7 @@ from .checks import check_cases
 from .config import CasesRecipe
 from .export import export_cases_model
 from .folder import find_cases
-from .network import units
+from .network import takes_subsets, units
 from .plan import Plan, read_plan
 from .planning import network_arguments, planned
 from .prepared import PreparedCase, prepare_cases
@@ -147,7 +147,7 @@ class Run:
 def prepare_run(recipe: CasesRecipe, data: Path, folder: RunFolder, world: World, order: Order, watch: Watch) -> Run:
     """Check the cases, plan (or read the plan of the run that goes on), and bring the cases onto the network's grid."""
     watch.stage(CHECKING)
-    report = checked(data, recipe.plan.instances, watch)
+    report = checked(data, recipe, watch)
     start = None if recipe.start is None else start_card(recipe.start, recipe.network)
     if order.resume and (folder.path / PLAN).is_file():
         plan = read_plan(folder.path / PLAN)
@@ -177,13 +177,13 @@ def prepare_run(recipe: CasesRecipe, data: Path, folder: RunFolder, world: World
     return Run(recipe, plan, report, cases, folder, world, order, watch, start)
 
 
-def checked(data: Path, instances: bool, watch: Watch) -> Report:
+def checked(data: Path, recipe: CasesRecipe, watch: Watch) -> Report:
     """The report of a folder that can be trained on.
 
     Raises:
         ContentError: it cannot; the message names all reasons.
     """
-    report = check_cases(data, watch.share, instances)
+    report = check_cases(data, watch.share, recipe.plan.instances, takes_subsets(recipe.network))
     for problem in report.problems:
         if not problem.fatal:
             watch.warn("cases", problem.message)
