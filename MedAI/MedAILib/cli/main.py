@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import Cancelled, MedAIError, UsageError
-from . import info, interact, models, register, segment, superres, train, tubes
+from . import importing, info, interact, models, register, segment, superres, train, tubes
 from .failure import report
 
 _EPILOG = """exit status:
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"medai {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of a failure")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (segment, interact, register, superres, tubes, models, train, info):
+    for command in (segment, interact, register, superres, tubes, models, importing, train, info):
         command.add(commands)
     return top
 

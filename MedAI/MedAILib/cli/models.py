@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ModelError
-from ..models import ModelCard, ModelStore, verify
+from ..models import ModelStore, verify
+from . import importing
 
 
 def add(commands: Any) -> None:
@@ -20,9 +21,7 @@ def add(commands: Any) -> None:
     _action(actions, "info", _info, "a model's card").add_argument("name", metavar="NAME")
     check = _action(actions, "verify", _verify, "check checksums, and that the weights fit the network")
     check.add_argument("name", metavar="NAME", nargs="?", help="one model; without it all")
-    bring = _action(actions, "import", _import, "check a model folder and copy it into your model folder")
-    bring.add_argument("folder", metavar="FOLDER", help="with model.json and a .safetensors file")
-    bring.add_argument("--overwrite", action="store_true", help="replace a model of that name imported earlier")
+    importing.add_arguments(actions.add_parser("import", help="as 'medai import'", description=importing.DESCRIPTION))
 
 
 def _action(actions: Any, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -36,14 +35,14 @@ def _list(options: argparse.Namespace) -> int:
     store = ModelStore()
     cards, broken = store.scan()
     if options.json:
-        listed = [{**_short(card), "bundled": store.is_bundled(card)} for card in cards]
+        listed = [{**importing.short(card), "bundled": store.is_bundled(card)} for card in cards]
         print(json.dumps({"models": listed, "broken": [str(error) for error in broken]}))
         return 0
     for card in cards:
         place = "bundled" if store.is_bundled(card) else "yours"
         print(f"{card.name:20} {card.version:8} {'/'.join(card.modality):6} {place:8} {card.title}")
     if not cards:
-        print(f"There are no models. 'medai models import FOLDER' brings one into {store.user}.")
+        print(f"There are no models. 'medai import FOLDER' brings one into {store.user}.")
     for error in broken:
         print(f"medai: {error}", file=sys.stderr)
     return 0
@@ -66,27 +65,12 @@ def _verify(options: argparse.Namespace) -> int:
         except ModelError as error:
             broken.append(error)
     if options.json:
-        print(json.dumps({"good": [_short(card) for card in good], "broken": [str(error) for error in broken]}))
+        print(
+            json.dumps({"good": [importing.short(card) for card in good], "broken": [str(error) for error in broken]})
+        )
     else:
         for card in good:
             print(f"{card.name} {card.version}: good (SHA-256 {card.sha256})")
         for reason in broken:
             print(f"medai: {reason}", file=sys.stderr)
     return ModelError.exit_status if broken else 0
-
-
-def _import(options: argparse.Namespace) -> int:
-    card = ModelStore().add(options.folder, options.overwrite)
-    print(json.dumps(_short(card)) if options.json else f"{card.name} {card.version} is now in {card.folder}.")
-    return 0
-
-
-def _short(card: ModelCard) -> dict[str, Any]:
-    return {
-        "name": card.name,
-        "version": card.version,
-        "title": card.title,
-        "modality": list(card.modality),
-        "sha256": card.sha256,
-        "folder": str(card.folder),
-    }

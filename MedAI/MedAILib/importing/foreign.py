@@ -169,6 +169,15 @@ def modality_of(given: str | None, channels: Sequence[str], source: Path) -> lis
     return found
 
 
+def input_names(names: Sequence[str], count: int) -> list[str]:
+    """A different name for each input channel, from what they are called."""
+    given = [*names, *[""] * count][:count]
+    return [
+        name if name and given.count(name) == 1 else f"{name or 'input'} {number}"
+        for number, name in enumerate(given, start=1)
+    ]
+
+
 def label_entries(names: Mapping[int, str]) -> list[dict[str, Any]]:
     """The card's labels for values from 1 on."""
     return [made_up_label(value, name).to_json() for value, name in sorted(names.items())]

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError
-from .foreign import ForeignModel, intensity_of, label_entries, modality_of, model_name
+from ..errors import CodeError, ModelError
+from .foreign import ForeignModel, input_names, intensity_of, label_entries, modality_of, model_name
 from .monai_config import BundleConfig, target_of
 from .monai_network import KNOWN, network_name, network_of, own_weights
 from .monai_transforms import Before, check_after, read_before
@@ -79,6 +79,7 @@ def _converted(folder: Path, config: BundleConfig, metadata: Mapping[str, Any], 
         "license": str(metadata.get("license") or "not stated; ask whoever trained the model"),
         "version": str(metadata.get("version") or "imported"),
         "input_channels": inputs,
+        "inputs": input_names([str(each) for _, each in sorted(image.get("channel_def", {}).items())], inputs),
         "spacing": _spacing(before, config),
         "orientation": before.orientation,
         "intensity": intensity_of([before.intensity] * inputs),
@@ -122,9 +123,9 @@ def _check_code(folder: Path, config: BundleConfig, script: Path, known: bool, w
             "TorchScript (python -m monai.bundle ckpt_export)."
         )
     if not wanted.allow_code:
-        raise ModelError(
-            f"{script}: is TorchScript, which is code that would run with your rights. If you trust where it comes "
-            "from, import it with --allow-code."
+        raise CodeError(
+            f"{script}: is TorchScript, which is code that would run with your rights. Allow it only if you trust "
+            "where it comes from."
         )
 
 

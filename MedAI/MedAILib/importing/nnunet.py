@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelError
 from .foreign import (
     ForeignModel,
+    input_names,
     intensity_of,
     label_entries,
     modality_of,
@@ -132,6 +133,7 @@ def _converted(
         "anatomy": ", ".join(labels.values()),
         "license": str(dataset.get("licence") or dataset.get("license") or "not stated; ask whoever trained the model"),
         "input_channels": len(channels),
+        "inputs": input_names(channels, len(channels)),
         "spacing": [float(size) for size in (spacing if dims == 3 else [1.0, *spacing])],
         "orientation": "RAS" if reoriented else "stored" if dims == 3 else "stored-slices",
         "intensity": _intensity(plan, plans, len(channels), folder),

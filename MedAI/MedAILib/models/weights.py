@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import ModelError
+from ..errors import CodeError, ModelError
 from .card import ModelCard
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def weights_path(card: NetworkCard, allow_code: bool = False) -> Path:
         )
     if path.suffix == CODE_SUFFIX:
         if not allow_code and not _allowed_at_import(card):
-            raise ModelError(
+            raise CodeError(
                 f"{path}: is TorchScript, which is code that would run with your rights. If you trust where it comes "
-                f"from, import it: 'medai import --allow-code {card.folder}'."
+                "from, import it and allow it then."
             )
     elif path.suffix != ".safetensors":
         raise ModelError(f"{card.path}: weights.file is {card.weights_file!r}; MedAI loads .safetensors files only.")
