@@ -175,6 +175,7 @@ class MedAIWidget(ModuleWidget):
     def onNodeAboutToBeRemoved(self, caller: Any, event: Any, node: Any) -> None:
         """A run one of whose nodes is deleted cannot be brought to an end."""
         super().onNodeAboutToBeRemoved(caller, event, node)
+        self._correct.tubes.node_goes(node)
         self._train.node_goes(node)
 
     def onSampleButton(self) -> None:

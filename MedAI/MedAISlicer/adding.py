@@ -82,15 +82,12 @@ class ModelAdder:
         """Ask whether it may be done all the same, where that can be asked; else tell why not."""
         folder = self._order["folder"]
         if isinstance(error, CodeError):
-            allowed, question = (
-                "allow_code",
-                _(
-                    "The model in {folder} is code of whoever made it, and runs with your rights. Add it only if you trust "
-                    "where it comes from. Add it?"
-                ),
-            )
+            allowed = "allow_code"
+            question = _("The model in {folder} is code of whoever made it, and runs with your rights.") + " "
+            question += _("Add it only if you trust where it comes from. Add it?")
         elif isinstance(error, OutputExistsError):
-            allowed, question = "overwrite", _("You have a model of the same name as the one in {folder}. Replace it?")
+            allowed = "overwrite"
+            question = _("You have a model of the same name as the one in {folder}. Replace it?")
         else:
             report(Outcome(error=error))
             return

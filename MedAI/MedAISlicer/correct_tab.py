@@ -8,6 +8,7 @@ import slicer
 
 from .assist import NAME
 from .assist.register import register_effect
+from .tubes.section import TubeSection
 
 Node = Any
 
@@ -29,11 +30,13 @@ class CorrectTab:
 
     Attributes:
         editor: qMRMLSegmentEditorWidget; None before.
+        tubes: the section below it.
     """
 
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         self.editor: Any = None
+        self.tubes = TubeSection(ui, lambda: self.editor)
 
     @property
     def shown(self) -> bool:
@@ -74,6 +77,7 @@ class CorrectTab:
             self.editor.setSegmentationNode(segmentation)
         if self.editor.sourceVolumeNode() is None and volume is not None:
             self.editor.setSourceVolumeNode(volume)
+        self.tubes.update()
 
     def leave(self) -> None:
         """The user went to the other tab, or to another module."""
@@ -84,12 +88,14 @@ class CorrectTab:
 
     def scene_closes(self) -> None:
         """All nodes are about to go away."""
+        self.tubes.cancel()
         if self.editor is not None:
             self.editor.setSegmentationNode(None)
             self.editor.removeViewObservations()
 
     def close(self) -> None:
         """The module goes away."""
+        self.tubes.close()
         self.leave()
         if self.editor is not None:
             # Qt deletes it later; until then it may not answer for the next one, which has the same node.
@@ -106,7 +112,11 @@ class CorrectTab:
         self.editor.unorderedEffectsVisible = False
         if self.editor.effectByName(NAME) is None:
             self._offer()
-        self._ui.correctTab.layout().addWidget(self.editor)
+        for signal in ("segmentationNodeChanged(vtkMRMLSegmentationNode*)", "currentSegmentIDChanged(QString)"):
+            self.editor.connect(signal, self.tubes.update)
+        self.editor.connect("sourceVolumeNodeChanged(vtkMRMLVolumeNode*)", self.tubes.update)
+        # Between the line above it and the section below.
+        self._ui.correctTab.layout().insertWidget(1, self.editor)
 
     def _offer(self) -> None:
         """Slicer has not started up yet, or its effects were made anew."""

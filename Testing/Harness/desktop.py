@@ -35,6 +35,7 @@ UTILITIES = (
     "modulePath",
     "reloadScriptedModule",
     "resetSliceViews",
+    "setSliceViewerLayers",
 )
 """What of ``slicer.util`` needs the desktop; the rest is slicer-core's own."""
 
@@ -63,10 +64,12 @@ class Desktop:
         views: the layout manager; None where no view is open.
         widgets: module name to the object of its open panel.
         status: texts of the status bar.
+        shown: what slice views were told to show.
     """
 
     messages: list[tuple[str, str]] = field(default_factory=list)
     status: list[str] = field(default_factory=list)
+    shown: list[dict[str, Any]] = field(default_factory=list)
     confirm: bool = True
     folder: str = ""
     widgets: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +83,7 @@ class Desktop:
         self.close_scene()
         self.messages.clear()
         self.status.clear()
+        self.shown.clear()
         self.confirm, self.folder, self.views = True, "", None
         self.scene = scene.Application(folder)
         self.scene.install()
@@ -304,5 +308,6 @@ def _utilities(here: Desktop) -> dict[str, Any]:
         lambda name: str(module_path(name)),
         reload,
         lambda *_: None,
+        lambda *_, **layers: here.shown.append(layers),
     )
     return dict(zip(UTILITIES, replacements, strict=True))

@@ -223,7 +223,7 @@ class QTimer(QObject):
 
 class QVBoxLayout(QObject):
     made_of = QtWidgets.QVBoxLayout
-    methods = ("addWidget",)
+    methods = ("addWidget", "insertWidget")
 
 
 class ctkCollapsibleButton(QWidget):

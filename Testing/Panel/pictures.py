@@ -32,7 +32,7 @@ DRAWN = "left lateral ventricle"
 FORWARD = 80
 """Percentile of its voxels, from the back, at which the coronal plane lies."""
 TRAIN = ("panel_train.png", "panel_train_running.png", "panel_train_done.png")
-CASES, TRAINING_MINUTES, SEEN_AT = 12, 4.0, 60
+CASES, TRAINING_MINUTES, SEEN_AT = 12, 10.0, 60
 """How many cases, how long the training may take, and at which percentage it is shown."""
 NAMES = {"MedAI": "panel.png", "MedAIRegistration": "panel_registration.png", "MedAISuperRes": "panel_superres.png"}
 

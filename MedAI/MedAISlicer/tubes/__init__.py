@@ -1,0 +1,1 @@
+"""Vessels, ducts and nerves in the tab Correct: gaps bridged, the volume laid out along them, and the way back."""
