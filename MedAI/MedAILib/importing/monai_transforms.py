@@ -76,7 +76,7 @@ def read_before(config: BundleConfig, channels: int) -> Before:
             raise _unsupported(config, name, "")
         what = _READERS[name](before, config.plain(entry, f"{name} of preprocessing"), config, channels)
         if what in order:
-            raise _unsupported(config, name, "is the second of its kind, and")
+            raise _unsupported(config, name, "as a second step of its kind")
         order.append(what)
     if "crop" in order and order[-1] != "crop":
         raise _unsupported(config, "CropForeground", "before other steps")
