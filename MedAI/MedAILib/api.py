@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .errors import UsageError
 from .image import Image
 from .pairs import PairSources, PairTargets
@@ -96,11 +98,11 @@ def segment_file(
     from .files.formats import WRITABLE
     from .files.tables import TABLE_SUFFIXES
 
-    request.card()
+    card = request.card()
     sources = [source, *(others or {}).values()]
     check_target(output, sources, overwrite, WRITABLE)
     check_target(statistics, sources, overwrite, TABLE_SUFFIXES)
-    image, modality = _load(source)
+    image, modality = _load(source, 1 if others else card.input_channels)
     further = {name: _load(other)[0] for name, other in (others or {}).items()}
     result = run_job(image, request.with_modality(modality), device, on_event, further)
     _write(result, output, statistics, overwrite)
@@ -504,11 +506,17 @@ def _both(landmarks: tuple[Any, Any] | None) -> tuple[Any, Any]:
     return fixed, moving
 
 
-def _load(source: Source) -> tuple[Image, str | None]:
-    """The image, and its modality as far as its file tells."""
+def _load(source: Source, channels: int = 1) -> tuple[Image, str | None]:
+    """The image, with all its frames or colors if they are as many as the channels, and its modality as far as its file
+    tells."""
+    from .files import read_frames
     from .files.tags import read_tags
 
-    image = load(source)
+    frames = read_frames(source) if channels > 1 and isinstance(source, (str, Path)) else []
+    if len(frames) == channels > 1:
+        image = frames[0].with_array(np.stack([frame.array for frame in frames]), name=Path(str(source)).name)
+    else:
+        image = frames[0] if len(frames) == 1 else load(source)
     return image, read_tags(source).modality if isinstance(source, (str, Path)) else None
 
 

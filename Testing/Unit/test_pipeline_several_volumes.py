@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
+import MedAILib
 from MedAILib.cli.main import main
 from MedAILib.errors import ContentError, MedAIError, UsageError
 from MedAILib.image import Image
@@ -170,3 +172,14 @@ def test_the_shell_takes_further_volumes_by_name(model, tmp_path, capsys):
     assert main([*line, "--with", f"ball={two}"]) == 0 and target.is_file()
     assert main([*line, "--overwrite", "--with", "ball"]) == 2
     assert "write it as INPUT=FILE" in capsys.readouterr().err
+
+
+def test_a_file_with_as_many_frames_as_the_model_has_inputs_needs_no_other(model, tmp_path):
+    array, _ = ball()
+    both = np.stack([np.random.default_rng(3).integers(0, 99, array.shape).astype(np.int16), array])
+    file = tmp_path / "both.nii.gz"
+    four = sitk.JoinSeries([sitk.GetImageFromArray(frame) for frame in both])
+    four.SetSpacing((2.0, 2.0, 2.0, 1.0))
+    sitk.WriteImage(four, str(file))
+    result = MedAILib.segment(file, model=str(model), device="cpu", progress=False)
+    assert dice(result.labels.array > 0, truth(array) > 0) > 0.95
