@@ -112,9 +112,9 @@ class CorrectTab:
         self.editor.unorderedEffectsVisible = False
         if self.editor.effectByName(NAME) is None:
             self._offer()
-        for signal in ("segmentationNodeChanged(vtkMRMLSegmentationNode*)", "currentSegmentIDChanged(QString)"):
-            self.editor.connect(signal, self.tubes.update)
+        self.editor.connect("segmentationNodeChanged(vtkMRMLSegmentationNode*)", self.tubes.update)
         self.editor.connect("sourceVolumeNodeChanged(vtkMRMLVolumeNode*)", self.tubes.update)
+        self.editor.connect("currentSegmentIDChanged(QString)", self.tubes.update)
         # Between the line above it and the section below.
         self._ui.correctTab.layout().insertWidget(1, self.editor)
 
