@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,12 +21,15 @@ from MedAILib.files import read_frames, read_image
 from MedAILib.models import ModelStore, load_network, read_card
 from MedAILib.training import loop
 from MedAILib.training.cases.job import Outcome, run_request
+from MedAILib.training.cases.patches import Patches
 from MedAILib.training.cases.request import TrainRequest, model_name
 from MedAILib.training.cases.run_folder import RunFolder
 from MedAILib.training.cases.start import class_axes
 from MedAILib.training.cases.trainer import CasesTrainer
 from MedAILib.training.cases.watch import Watch
 from Unit.cases_tools import ball_case, recipe_values, write_case, write_cases
+
+ROOT = Path(__file__).parents[2]
 
 
 def write_recipe(folder: Path, **changes: Any) -> Path:
@@ -191,6 +198,23 @@ def test_without_memory_batches_and_then_patches_get_smaller(
     assert read_card(tmp_path / "run" / "model").patch == (8, 8, 8)
 
 
+def test_gradients_that_are_never_finite_are_told(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss_of = CasesTrainer.loss_of
+    monkeypatch.setattr(CasesTrainer, "loss_of", lambda *arguments: loss_of(*arguments) * float("nan"))
+    with pytest.raises(ContentError, match="not finite for 20 steps"):
+        run(place / "tiny.json", place / "data", tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(place: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += ["-m", "MedAILib", "train", str(place / "tiny.json"), "--data", str(place / "data"), "--quiet"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "MedAI"), "OMP_NUM_THREADS": "1"}
+    command += ["--output", str(tmp_path / "run"), "--device", "cpu"]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert read_card(tmp_path / "run" / "model").training["steps"] == 100
+
+
 def test_a_stop_makes_a_model_of_what_there_is(place: Path, tmp_path: Path) -> None:
     looks = iter(range(10_000))
     watch = Watch(stop=lambda: next(looks) >= 110)
@@ -310,6 +334,25 @@ def test_the_shell_checks_trains_and_installs(place: Path, tmp_path: Path, capsy
         assert main(["train", config, "--data", data, "--check"]) == 5
     finally:
         (tmp_path / "gone.nii.gz").rename(place / "data" / "labels" / "first.nii.gz")
+
+
+def test_ctrl_c_pauses_and_the_same_command_goes_on(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = Patches.batch
+
+    def interrupting(self: Any, seeds: Any, fraction: float) -> Any:
+        if seeds[0][1] == 40:
+            signal.raise_signal(signal.SIGINT)
+        return batch(self, seeds, fraction)
+
+    arguments = ["train", str(place / "tiny.json"), "--data", str(place / "data"), "--output", str(tmp_path / "run")]
+    monkeypatch.setattr(Patches, "batch", interrupting)
+    assert main([*arguments, "--device", "cpu", "--quiet"]) == 130
+    assert "Paused after 41 steps" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert main([*arguments, "--device", "cpu"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["step"] == 50
 
 
 def test_the_worker_checks_trains_pauses_and_goes_on(place: Path, tmp_path: Path) -> None:

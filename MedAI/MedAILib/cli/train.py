@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import ContentError, UsageError
@@ -16,7 +21,7 @@ def add(commands: Any) -> None:
         help="train a model from a recipe",
         description="Train a model as a recipe says. Recipes of labeled cases (residual-unet, vnet, ...) take a folder "
         "with images/ and labels/, nnU-Net's imagesTr/ and labelsTr/, or NAME and NAME_seg side by side; settings that "
-        "follow from the data are planned.",
+        "follow from the data are planned. Ctrl-C pauses such a training; the same command goes on.",
     )
     command.add_argument("config", metavar="CONFIG", help="a recipe file, or the name of a bundled recipe")
     command.add_argument("--data", metavar="DIR", help="folder with the recipe's cases, label maps or images")
@@ -35,6 +40,7 @@ def add(commands: Any) -> None:
     cases.add_argument("--name", metavar="NAME", help="of the model")
     cases.add_argument("--title", metavar="TEXT", help="of the model, for people")
     cases.add_argument("--license", metavar="TEXT", help="of the model, for its card")
+    cases.add_argument("--source", metavar="TEXT", help="where the cases come from, for the model's card")
     cases.add_argument("--held-out", nargs="+", metavar="CASE", help="cases to measure on, instead of drawn ones")
     cases.add_argument("--install", action="store_true", help="put the model among yours when it is done")
     cases.add_argument("--overwrite", action="store_true", help="also where you have one of this name")
@@ -48,26 +54,52 @@ def run(options: argparse.Namespace) -> int:
     if options.output is None:
         raise UsageError("The folder for checkpoint, log and model is missing; give --output.")
     from ..training import run as train
+    from ..training.config import load_values, task_of
 
-    train(
-        options.config,
-        options.data,
-        options.output,
-        resume=options.resume,
-        device=options.device,
-        seconds=options.seconds,
-        steps=options.steps,
-        report=_silent if options.quiet else _print,
-        seed=options.seed,
-        **_of_cases(options),
-    )
+    with _pausing(task_of(load_values(options.config)[0]) == "cases") as pause:
+        train(
+            options.config,
+            options.data,
+            options.output,
+            resume=options.resume,
+            device=options.device,
+            seconds=options.seconds,
+            steps=options.steps,
+            report=_silent if options.quiet else _print,
+            seed=options.seed,
+            pause=pause,
+            **_of_cases(options),
+        )
     return 0
+
+
+@contextmanager
+def _pausing(possible: bool) -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed inside, if a training can be paused; pressed again, it ends as everywhere."""
+    asked = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        print("medai: The training pauses after this step.", file=sys.stderr)
+
+    changed = possible and threading.current_thread() is threading.main_thread()
+    if changed:
+        signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        if changed:
+            signal.signal(signal.SIGINT, before)
 
 
 def _of_cases(options: argparse.Namespace) -> dict[str, Any]:
     """What was given of the arguments for labeled cases."""
     given = {name: getattr(options, name) for name in ("start", "name", "title", "install", "overwrite")}
-    given["card"] = {"license": options.license} if options.license else None
+    said = {"license": options.license, "data": options.source}
+    given["card"] = {name: text for name, text in said.items() if text}
     given["validation"] = {"cases": options.held_out} if options.held_out else None
     return {name: value for name, value in given.items() if value}
 

@@ -18,6 +18,7 @@ def run(
     steps: int | None = None,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
     seed: int | None = None,
+    pause: Callable[[], bool] = lambda: False,
     **of_cases: Any,
 ) -> Path:
     """Train as a recipe says; under ``torchrun``, on all processes.
@@ -32,6 +33,7 @@ def run(
         steps: budget in steps.
         report: receives each line of the log.
         seed: of weights and samples, instead of the recipe's.
+        pause: asked before each step of a training on labeled cases; True ends it with a checkpoint, as Cancelled.
         of_cases: for recipes of labeled cases, further fields of
             :class:`MedAILib.training.cases.request.TrainRequest`: name, title, start, plan, validation, card, install.
 
@@ -43,4 +45,4 @@ def run(
     """
     from .job import train
 
-    return train(config, data, output, resume, device, seconds, steps, report, seed, of_cases)
+    return train(config, data, output, resume, device, seconds, steps, report, seed, pause, of_cases)

@@ -57,6 +57,10 @@ class World:
         distributed.broadcast(shared, 0)
         return float(shared)
 
+    def wait(self) -> None:
+        """Until all processes are here."""
+        self.agree(0.0)
+
     def close(self) -> None:
         if self._joined:
             # A wrapped network that outlives the group is torn down when Python ends, which can abort the process.

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ReadError, UsageError
+from ..errors import Cancelled, ReadError, UsageError
 from .between.job import train_between
 from .cases.job import run_request
 from .cases.request import TrainRequest
+from .cases.watch import Watch
 from .clicks.job import train_clicks
 from .config import load_values, task_of
 from .distributed import World
@@ -47,6 +48,7 @@ def train(
     steps: int | None,
     report: Callable[[dict[str, Any]], None],
     seed: int | None = None,
+    pause: Callable[[], bool] = lambda: False,
     of_cases: Mapping[str, Any] | None = None,
 ) -> Path:
     """See :func:`MedAILib.training.run`."""
@@ -56,7 +58,13 @@ def train(
         if place is None:
             raise UsageError(f"{name}: this recipe needs a folder with labeled cases; give --data.")
         asked = {"seconds": seconds, "steps": steps, "seed": seed, "resume": resume, **(of_cases or {})}
-        return run_request(TrainRequest(str(config), str(place), str(output), **asked), device, report).folder
+
+        def check() -> None:
+            if pause():
+                raise Cancelled("The training was paused.")
+
+        request = TrainRequest(str(config), str(place), str(output), **asked)
+        return run_request(request, device, report, Watch(check=check)).folder
     if of_cases:
         raise UsageError(f"{name}: {', '.join(sorted(of_cases))}: only for recipes of labeled cases.")
     order = Order(Path(output), resume, device, seconds, steps, report, seed)

@@ -75,7 +75,7 @@ def export_cases_model(
             "network": {"name": recipe.network, "arguments": dict(arguments)},
             "labels": [label.to_json() for label in plan.table],
             "window": {"patch": list(plan.patch), "overlap": 0.5},
-            "plausible_volumes_ml": volume_ranges(report),
+            **({} if "instances" in given else {"plausible_volumes_ml": volume_ranges(report)}),
             "weights": {"file": WEIGHTS, "sha256": sha256},
             "training": {
                 "data": data,

@@ -77,11 +77,13 @@ def run_request(
     recipe = replace(recipe, training=order.budgeted(recipe.training))
     if request.install:
         check_free(recipe.name, request.overwrite or folder.request.get("finished") == recipe.name)
-    order.prepare()
-    if not (request.resume and (folder.path / RUN_CHECKPOINT).is_file()):
-        folder.clear()
-    folder.write(REQUEST, request.message()[0])
     with closing(World(device)) as world:
+        if world.first:
+            order.prepare()
+            if not (request.resume and (folder.path / RUN_CHECKPOINT).is_file()):
+                folder.clear()
+            folder.write(REQUEST, request.message()[0])
+        world.wait()
         run = prepare_run(recipe, Path(request.data), folder, world, order, watch)
         trainer = run.train()
         name, place = "", order.model

@@ -91,6 +91,8 @@ class Run:
     def train(self) -> CasesTrainer:
         """To the end; with smaller batches or patches where memory runs out, from the last checkpoint.
 
+        Several processes do not agree on that, so there the error goes on.
+
         Raises:
             OutOfMemory: not even the smallest patch fits.
             Cancelled, WriteError: as their messages say.
@@ -105,7 +107,7 @@ class Run:
                 trainer.run(self.watch.stop)
                 return trainer
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                if not is_out_of_memory(error) or self.world.size > 1:
                     raise
             unit, resume = units(trainer.network), True
             del trainer
@@ -149,11 +151,10 @@ def prepare_run(recipe: CasesRecipe, data: Path, folder: RunFolder, world: World
     watch.stage(CHECKING)
     report = checked(data, recipe, watch)
     start = None if recipe.start is None else start_card(recipe.start, recipe.network)
-    if order.resume and (folder.path / PLAN).is_file():
-        plan = read_plan(folder.path / PLAN)
-    else:
-        plan = planned(report, recipe, start, world.device)
-        folder.write(PLAN, plan.to_json())
+    if world.first and not (folder.path / PLAN).is_file():
+        folder.write(PLAN, planned(report, recipe, start, world.device).to_json())
+    world.wait()
+    plan = read_plan(folder.path / PLAN)
     if start is not None:
         recipe = slower(recipe)
         seen = sorted(set(plan.held_out) & {str(name) for name in start.training.get("trained_on", ())})
@@ -170,7 +171,7 @@ def prepare_run(recipe: CasesRecipe, data: Path, folder: RunFolder, world: World
     cases = prepare_cases(
         [files[one] for one in (*plan.trained, *plan.held_out)],
         plan,
-        folder.path / CACHE,
+        folder.path / CACHE / f"{world.rank}",
         int(_MEMORY_SHARE * free_host_bytes()),
         watch.share,
     )

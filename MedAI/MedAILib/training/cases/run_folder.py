@@ -63,7 +63,7 @@ class RunFolder:
         try:
             for name in (REQUEST, PLAN, RUN_LOG, RUN_CHECKPOINT, PREVIEW):
                 (self.path / name).unlink(missing_ok=True)
-            for file in (self.path / CACHE).glob("*.npy"):
+            for file in (self.path / CACHE).rglob("*.npy"):
                 file.unlink()
         except OSError as error:
             raise WriteError(f"{self.path}: cannot be written ({error.strerror or error}).") from error

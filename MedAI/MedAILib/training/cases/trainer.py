@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...errors import Cancelled
+from ...errors import Cancelled, ContentError
 from ..distributed import World
 from ..loop import Loop
 from ..precision import autocast
@@ -22,6 +23,9 @@ from .patches import Patches
 from .plan import Plan
 from .prepared import PreparedCase
 from .preview import write_preview
+
+_LOST = 20
+"""Steps in a row without a finite gradient that show that something is wrong."""
 
 
 class CasesTrainer(Loop):
@@ -62,6 +66,7 @@ class CasesTrainer(Loop):
         self.scores: Scores | None = None
         self._measured = (-1, 0)  # step of the last validation, and its number of cases
         self._spent = 0.0
+        self._lost = 0  # steps in a row whose gradient was not finite
 
     def loss_of(self, model: nn.Module, fraction: float) -> torch.Tensor:
         """Of one patch per seed."""
@@ -69,6 +74,21 @@ class CasesTrainer(Loop):
         batch = self.patches.batch(self.seeds(), fraction)
         with autocast(self.world.device, self.clock.precision):
             return self.objective(model, batch)
+
+    def update(self, loss: torch.Tensor) -> tuple[float, float]:
+        """See :meth:`Loop.update`.
+
+        Raises:
+            ContentError: nothing was learned for too long, as no gradient was finite.
+        """
+        value, norm = super().update(loss)
+        self._lost = 0 if math.isfinite(norm) else self._lost + 1
+        if self._lost >= _LOST:
+            raise ContentError(
+                f"The training fails: the gradient was not finite for {_LOST} steps. Lower the learning rate, or look "
+                "for images with extreme values."
+            )
+        return value, norm
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
         """See :meth:`Loop.run`; a pause leaves a checkpoint behind."""
