@@ -209,12 +209,15 @@ class MedAIWidget(ModuleWidget):
         parameters = self._parameterNode
         if parameters is None:
             return
-        self._panel.show_card(parameters.model)
+        card = self._panel.card(parameters.model)
+        self._panel.show_card(parameters.model, parameters.parameterNode)
         if self._controller.busy:
             return
         reason = self.logic.whyNotReady(parameters)
-        if not reason and self._panel.card(parameters.model) is None:
+        if not reason and card is None:
             reason = self._panel.no_model(parameters.model)
+        elif not reason and card.input_channels > 1 and parameters.inputVolume.IsA("vtkMRMLSequenceNode"):
+            reason = _("This model sees several volumes at once, so it cannot take a sequence. Choose a volume.")
         self._panel.show_apply(reason)
 
     def _dropResult(self) -> None:
@@ -303,8 +306,11 @@ class MedAILogic(ScriptedLoadableModuleLogic):
 
         Raises:
             ValueError: no input volume.
+            ModelError: the model is not there.
         """
+        from MedAILib.models import find_model
         from MedAILib.pipeline.request import Request
+        from MedAISlicer.further_inputs import chosen
         from MedAISlicer.modality import modality_of
         from MedAISlicer.segmenting import SegmentationRun
 
@@ -312,7 +318,8 @@ class MedAILogic(ScriptedLoadableModuleLogic):
             raise ValueError(_("Choose an input volume."))
         volume = parameters.inputVolume
         request = Request(parameters.model or None, modality_of(volume), mode=parameters.mode.value)
-        return SegmentationRun(volume, parameters.outputSegmentation, request, parameters.device)
+        others = chosen(parameters.parameterNode, find_model(parameters.model or None))
+        return SegmentationRun(volume, parameters.outputSegmentation, request, parameters.device, others)
 
     def segment(self, inputVolume: Any, model: str | None = None, outputSegmentation: Any = None) -> Any:
         """Segment a volume and wait for it, e.g. in a script; returns the segmentation node."""

@@ -13,6 +13,7 @@ from MedAILib.summary import Summary
 
 from . import tables, undo, wording
 from .choices import fill
+from .further_inputs import FurtherInputs
 from .run_panel import RunPanel
 
 
@@ -28,6 +29,7 @@ class Panel(RunPanel):
         super().__init__(ui, sections, _("Segment the input volume."))
         self._broken: list[ModelError] = []
         self._cards: dict[str, ModelCard] = {}
+        self._further = FurtherInputs(ui)
 
     @property
     def shown_table(self) -> Any:
@@ -47,9 +49,15 @@ class Panel(RunPanel):
         """The card of a model that can be chosen."""
         return self._cards.get(name)
 
-    def show_card(self, name: str) -> None:
-        """Describe the chosen model."""
+    def show_card(self, name: str, parameter_node: Any) -> None:
+        """Describe the chosen model, and offer what it needs.
+
+        Args:
+            name: of the model.
+            parameter_node: keeps the further volumes that it sees.
+        """
         card = self.card(name)
+        self._further.show(card, parameter_node)
         if card is None:
             line = self.no_model(name)
             text = "\n".join(str(error) for error in self._broken) or line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,13 +45,23 @@ class SegmentationRun(FrameRun):
         segmentation: where to; None for a new one.
         request: model and mode.
         device: the worker's device.
+        others: for a model that sees several volumes, the further volume nodes by the names of its inputs.
 
     Raises:
         UsageError: a node is not in the scene, or the segmentation cannot take results.
     """
 
-    def __init__(self, volume: Node, segmentation: Node | None, request: Request, device: str) -> None:
-        results.check_in_scene(volume)
+    def __init__(
+        self,
+        volume: Node,
+        segmentation: Node | None,
+        request: Request,
+        device: str,
+        others: Mapping[str, Node] | None = None,
+    ) -> None:
+        self._others = dict(others or {})
+        for node in (volume, *self._others.values()):
+            results.check_in_scene(node)
         if segmentation is not None:
             results.check_output(segmentation)
         self.name = volume.GetName() or ""
@@ -63,18 +73,21 @@ class SegmentationRun(FrameRun):
 
     def forced(self) -> SegmentationRun:
         """The same run, but whatever the modality of the volume; raises what the constructor raises."""
-        return SegmentationRun(self._volume, self._segmentation, replace(self.request, force=True), self._device)
+        request = replace(self.request, force=True)
+        return SegmentationRun(self._volume, self._segmentation, request, self._device, self._others)
 
     def uses(self, node: Node) -> bool:
         """Whether the run cannot be brought to its end without this node."""
-        return node is self._volume or (self._segmentation is not None and node is self._segmentation)
+        needed = (self._volume, self._segmentation, *self._others.values())
+        return any(node is one for one in needed if one is not None)
 
     def submit(self, index: int) -> Job:
         """Copy the voxels to the worker; raises what :func:`mrml.image_from_node` raises."""
         image = mrml.image_from_node(self._volume, index if is_sequence(self._volume) else None)
         # Only the place is kept: a long sequence would fill the memory.
         self._places[index] = mrml.without_voxels(image)
-        return client.shared_worker(self._device).submit(TASK, *self.request.message(image))
+        others = {name: mrml.image_from_node(node) for name, node in self._others.items()}
+        return client.shared_worker(self._device).submit(TASK, *self.request.message(image, others))
 
     def write(self, finished: Sequence[Finished | None]) -> Result:
         """Bring everything into the scene; nothing is left of it if that fails."""
