@@ -267,10 +267,10 @@ class FFPN(nn.Module):
         if self.training:
             return found
         contours, there = self.contours(found)
-        size = x.shape[2:]
-        logits = x.new_zeros(len(x), self.objects + 1, *size, dtype=torch.float32)
+        height, width = x.shape[2:]
+        logits = x.new_zeros(len(x), self.objects + 1, height, width, dtype=torch.float32)
         logits[:, 1:] = -_FAR
         with exact(x):
             for n, number in (there > self.threshold).nonzero().tolist():
-                logits[n, number + 1] = signed_distance(contours[n, number], *size, _FAR)
+                logits[n, number + 1] = signed_distance(contours[n, number], height, width, _FAR)
         return logits

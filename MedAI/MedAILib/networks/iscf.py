@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import nn
@@ -134,9 +135,11 @@ class ISCF(nn.Module):
         """What goes to the decoder: tokens (n, j, i, c) of each stage, finest first."""
         found, lookups, contexts = [], [], []
         for embed, blocks, norm in zip(self.embeddings, self.encoder, self.norms, strict=True):
+            *others, last = cast(Sequence[Block], blocks)
             tokens = embed(x)
-            for block in blocks:  # type: ignore[attr-defined]
-                tokens, queries, context = block.parts(tokens)
+            for block in others:
+                tokens = block(tokens)
+            tokens, queries, context = last.parts(tokens)
             lookups.append(queries)
             contexts.append(context)
             found.append(norm(tokens))

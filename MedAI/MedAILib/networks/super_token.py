@@ -35,7 +35,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .blocks.conv2d import ConvNorm2d, Residual2d, enlarged
+from .blocks.conv2d import ConvNorm2d, Residual2d, enlarged, group_norm
 from .blocks.efficient_attention import multi_head_attention
 from .blocks.resnet2d import ResNet2d
 from .blocks.squeeze import ChannelGate, SpatialGate2d
@@ -76,7 +76,8 @@ class SuperTokenAttention(nn.Module):
         """What is added to a picture (n, c, j, i), of the same shape."""
         tokens = x.flatten(2).transpose(1, 2)
         belongs, supers = self.association(tokens, *x.shape[2:])
-        seen = self.project(multi_head_attention(*self.parts(supers).chunk(3, -1), self.heads))
+        queries, keys, values = self.parts(supers).chunk(3, -1)
+        seen = self.project(multi_head_attention(queries, keys, values, self.heads))
         return (belongs @ seen).transpose(1, 2).view_as(x)
 
 
@@ -123,8 +124,7 @@ class TransformerBranch(nn.Module):
         fine, middle, coarse = widths
         sizes = zip((inputs, fine, fine, fine), (2, 1, 2, 1), strict=True)
         self.stem = nn.Sequential(*(ConvNorm2d(channels, fine, stride=stride) for channels, stride in sizes))
-        self.embed = ConvNorm2d(fine, middle, 2, 2, last=True)
-        self.embed[0].padding = (0, 0)
+        self.embed = nn.Sequential(nn.Conv2d(fine, middle, 2, 2, bias=False), group_norm(middle))
         self.blocks = nn.Sequential(
             *(SuperTokenBlock(middle, heads, cells[0], iterations) for _ in range(2)),
             ConvNorm2d(middle, coarse, stride=2, last=True),

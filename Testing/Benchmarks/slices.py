@@ -1,0 +1,145 @@
+"""All networks for slices on the same cardiac MR slices: ``python Testing/Benchmarks/slices.py``.
+
+Each is trained by its shipped recipe with ``medai train`` on slices of three patients, with the same patches and the
+same number of steps, then run by ``medai``'s engine on the slices of two others. Runs are kept in a folder and not
+repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from networks_data import Split, cardiac
+from networks_score import multiplications, scored, scoring
+from processes import RunError, processor, publish, run_alone
+
+from MedAILib.models import load_network, read_card
+from MedAILib.training.config import load_values
+
+NETWORKS = {
+    "unet2d": "plain residual U-Net",
+    "fet": "FET",
+    "iscf": "ISCF",
+    "super-token": "super tokens and CNN",
+    "ffpn": "FFPN-R",
+}
+"""Recipe to name."""
+PATCH = (1, 128, 128)
+BATCH = 4
+LOST = {"dice": 0.0, "hd95": 256 * 2**0.5}
+"""Of a ventricle that was not found: its distance is the picture's diagonal."""
+
+
+def adapted(recipe: str, seed: int, steps: int, split: Split) -> dict[str, Any]:
+    """A shipped recipe with what all networks have in common; validation happens at the beginning and at the end."""
+    values, _ = load_values(recipe)
+    values["plan"] = {**values.get("plan", {}), "patch": list(PATCH), "batch": BATCH}
+    values["training"] = {**values["training"], "steps": steps, "seed": seed}
+    values["validation"] = {"cases": split.held_out, "budget": 0.0}
+    return values
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """All figures of a model folder as plain values."""
+    torch.set_num_threads(1)
+    card = read_card(folder)
+    network, scores = load_network(card), scoring()
+    label = card.labels[0].name
+    results = [scored(network, card, case, scores) for case in cardiac().test]
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "seconds": statistics.median(seconds for seconds, _ in results),
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+        "mac": multiplications(network, card),
+        **{name: [rows[label].get(name, lost) for _, rows in results] for name, lost in LOST.items()},
+    }
+
+
+def trained(recipe: str, seed: int, steps: int, runs: Path, split: Split) -> dict[str, Any]:
+    """Figures of a network that is trained and scored in processes of their own, or what an earlier call left.
+
+    Raises:
+        RunError: a process failed; its log lies in the run's folder.
+    """
+    folder = runs / f"{recipe}-{steps}-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    costs, score = folder / "seconds.json", folder / "score.json"
+    if not costs.is_file():
+        config = folder / f"{recipe}.json"
+        config.write_text(json.dumps(adapted(recipe, seed, steps, split)), encoding="utf-8")
+        command = [sys.executable, "-m", "MedAILib", "train", str(config), "--data", str(runs / "data")]
+        command += ["--output", str(folder), "--device", "cpu", "--quiet"]
+        cost = run_alone(command, folder / "model" / "model.json", folder / "train.txt")
+        costs.write_text(json.dumps(cost.cpu), encoding="utf-8")
+    if not score.is_file():
+        command = [sys.executable, __file__, "--score", str(folder / "model"), "--output", str(score)]
+        run_alone(command, score, folder / "score.txt")
+    figures = json.loads(score.read_text(encoding="utf-8"))
+    return {**figures, "training": json.loads(costs.read_text(encoding="utf-8"))}
+
+
+def row(name: str, figures: Mapping[str, Any]) -> str:
+    """One line of the table."""
+    cells = [
+        name,
+        f"{figures['parameters'] / 1e6:.2f}",
+        f"{figures['mac'] / 1e3:.1f}",
+        f"{figures['training']:.0f}",
+        f"{figures['seconds']:.2f}",
+        f"{figures['peak']:.0f}",
+        f"{statistics.fmean(figures['dice']):.3f} ± {statistics.stdev(figures['dice']):.3f}",
+        f"{statistics.fmean(figures['hd95']):.1f}",
+        f"{sum(value == 0.0 for value in figures['dice'])}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def report(options: argparse.Namespace) -> Iterator[str]:
+    """The report line by line, a network at a time."""
+    split = cardiac()
+    options.runs.mkdir(parents=True, exist_ok=True)
+    split.copy_to(options.runs / "data")
+    yield "# Networks for slices: the left ventricle in short-axis cine MR"
+    yield ""
+    yield f"Sunnybrook slices of 256 x 256 pixels: {len(split.train)} of three patients to train on, {len(split.test)}"
+    yield f"of two others for testing. {options.steps} steps of {BATCH} patches of {PATCH[1]} x {PATCH[2]} pixels, seed"
+    yield f"{options.seed}; one thread of {processor()}. Dice ± standard deviation over slices, HD95 in pixels; CPU"
+    yield "seconds of the whole training, and of one slice from the image to its labels."
+    yield ""
+    head = ["network", "M parameters", "kMAC a pixel", "training CPU s", "slice CPU s", "peak MB", "Dice", "HD95"]
+    yield f"| {' | '.join([*head, 'not found'])} |"
+    yield f"|{'---|' * (len(head) + 1)}"
+    for name in options.networks:
+        try:
+            yield row(NETWORKS[name], trained(name, options.seed, options.steps, options.runs, split))
+        except RunError as error:
+            yield f"| {NETWORKS[name]} | failed: {error} |"
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS), metavar="RECIPE")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--runs", type=Path, default=Path("slice-runs"), help="folder of the runs")
+    parser.add_argument("--output", type=Path, help="also write the table to this file")
+    parser.add_argument("--score", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.score:
+        options.output.write_text(json.dumps(measure(options.score)), encoding="utf-8")
+    else:
+        publish(report(options), options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
