@@ -32,8 +32,8 @@ DRAWN = "left lateral ventricle"
 FORWARD = 80
 """Percentile of its voxels, from the back, at which the coronal plane lies."""
 TRAIN = ("panel_train.png", "panel_train_running.png", "panel_train_done.png")
-CASES, TRAINING_MINUTES, SEEN_AT = 12, 10.0, 60
-"""How many cases, how long the training may take, and at which percentage it is shown."""
+CASES, PATCH, TRAINING_MINUTES, SEEN_AT = 12, 48.0, 10.0, 60
+"""How many cases, the side of patches in voxels, how long the training may take, at which percentage it is shown."""
 NAMES = {"MedAI": "panel.png", "MedAIRegistration": "panel_registration.png", "MedAISuperRes": "panel_superres.png"}
 
 
@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--image", type=Path, help="a head MR to segment for the picture of the MedAI panel")
     parser.add_argument("--only", choices=list(NAMES), help="the panel of one module")
     options = parser.parse_args(arguments)
+    options.folder = options.folder.absolute()
     reason = missing()
     if reason:
         print(f"No pictures: {reason}")
@@ -163,13 +164,16 @@ def _train(here: Any, panel: Any, folder: Path) -> None:
     ids = [content.GetSegmentIdBySegmentName(name) for name in STRUCTURES]
     image = mrml.image_from_node(volume)
     labels, table = mrml.labels_from_segmentation(result, image, ids)
-    cases = Path(os.environ["MEDAI_MODELS"]).parent / "hippocampus cases"
+    # A short name in the picture, whatever the temporary folder.
+    os.chdir(Path(os.environ["MEDAI_MODELS"]).parent)
+    cases = Path("hippocampus cases")
     write_cases(image, labels, table, cases, CASES)
     panel.ui.tabWidget.setCurrentIndex(TAB)
     tab = panel._train
     tab.ui.dataFolderPathEdit.setCurrentPath(str(cases))
     tab.ui.nameLineEdit.text = "Hippocampus"
     tab.ui.budgetSpinBox.setValue(TRAINING_MINUTES)
+    tab.ui.patchSpinBox.setValue(PATCH)
     tab.ui.checkButton.click()
     here.wait(lambda: not tab.controller.busy, 120)
     here.picture(panel, folder / TRAIN[0], WIDTH)

@@ -26,15 +26,16 @@ def free_title() -> str:
 
 
 def training_folder(parameters: TrainParameterNode) -> Path:
-    """Of the training with this name."""
-    return Path(parameters.outputFolder or usual_folder()).expanduser() / model_name(parameters.modelName)
+    """Of the training with this name; absolute, as the worker runs elsewhere."""
+    root = Path(parameters.outputFolder or usual_folder()).expanduser().absolute()
+    return root / model_name(parameters.modelName)
 
 
 def data_folder(parameters: TrainParameterNode) -> Path:
-    """Where the cases are, or are to be written."""
+    """Where the cases are, or are to be written; absolute, as the worker runs elsewhere."""
     if parameters.source is Source.SCENE:
         return training_folder(parameters) / CASES
-    return Path(parameters.dataFolder).expanduser()
+    return Path(parameters.dataFolder).expanduser().absolute()
 
 
 def why_no_cases(parameters: TrainParameterNode) -> str:
@@ -74,8 +75,8 @@ def request_of(parameters: TrainParameterNode) -> TrainRequest:
     """A training that begins."""
     return TrainRequest(
         recipe=parameters.network,
-        data=str(data_folder(parameters).absolute()),
-        output=str(training_folder(parameters).absolute()),
+        data=str(data_folder(parameters)),
+        output=str(training_folder(parameters)),
         name=model_name(parameters.modelName),
         title=parameters.modelName.strip(),
         seconds=60.0 * parameters.minutes,
@@ -93,7 +94,7 @@ def request_to_resume(parameters: TrainParameterNode) -> TrainRequest:
     Raises:
         ReadError: its folder cannot be read.
     """
-    kept = TrainRequest.read({"output": str(training_folder(parameters).absolute()), "resume": True})
+    kept = TrainRequest.read({"output": str(training_folder(parameters)), "resume": True})
     return replace(kept, seconds=max(kept.seconds or 0.0, 60.0 * parameters.minutes))
 
 
