@@ -13,7 +13,7 @@ from MedAILib.networks import build
 from MedAILib.networks.blocks.efficient_attention import EfficientAttention, efficient_attention
 from MedAILib.networks.blocks.tokens import Embedding, Expansion
 from MedAILib.networks.blocks.wavelet import Wavelet2d
-from MedAILib.networks.fet import FET, Block, FrequencyAttention, MultiScaleContext, blurred
+from MedAILib.networks.fet import FET, Block, FrequencyAttention, MultiScaleContext, PlainAttention, blurred
 
 SMALL = {"widths": [8, 16, 24, 32], "blocks": 1, "head_width": 8}
 
@@ -141,3 +141,21 @@ def test_sizes_are_the_papers_but_for_layers_that_never_run() -> None:
 def test_widths_that_cannot_share_a_sequence_are_refused() -> None:
     with pytest.raises(ModelError, match="widths"):
         build("fet", {"widths": [8, 18, 24, 32]})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_high_frequencies_survive_more_layers_than_in_plain_attention(seed: int) -> None:
+    """The direction of the paper's Fig. 3, on noise and with fresh weights; residuals left out."""
+
+    def left(kind: str) -> float:
+        torch.manual_seed(seed)
+        x = torch.randn(1, 16, 16, 32, dtype=torch.float64)
+        for _ in range(4):
+            layer = FrequencyAttention(32, 2, "haar") if kind == "fet" else PlainAttention(32, 2)
+            x = layer.double()(functional.layer_norm(x, (32,)))
+        power = torch.fft.fft2(x.movedim(-1, 1)).abs().square().sum((0, 1))
+        frequency = torch.fft.fftfreq(16).abs()
+        return float(power[torch.maximum(frequency[:, None], frequency) > 1 / 6].sum() / power.sum())
+
+    with torch.no_grad():
+        assert left("fet") > 10 * left("plain")
