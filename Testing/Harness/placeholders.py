@@ -22,8 +22,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from .plot import qMRMLPlotView
-
 
 class qMRMLWidget(QWidget):
     """The top widget of a module: passes the scene on."""
@@ -411,7 +409,6 @@ PLACEHOLDERS = (
     ctkSliderWidget,
     qMRMLNodeComboBox,
     qMRMLCheckableNodeComboBox,
-    qMRMLPlotView,
     qMRMLSegmentSelectorWidget,
     qMRMLTableView,
 )

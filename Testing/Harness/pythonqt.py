@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import shiboken6
 from PySide6 import QtCore, QtWidgets
 
-from . import placeholders, segment_editor
+from . import placeholders, plot, segment_editor
 
 _known: dict[int, Any] = {}
 
@@ -321,7 +321,7 @@ class qMRMLTableView(QWidget):
 
 
 class qMRMLPlotView(QWidget):
-    made_of = placeholders.qMRMLPlotView
+    made_of = plot.qMRMLPlotView
     methods = ("setMRMLScene", "setMRMLPlotViewNode", "fitToContent")
 
 

@@ -106,4 +106,5 @@ def choose_source(ui: Any, number: int) -> None:
 
 def curves(panel: Any) -> dict[str, tuple[tuple[float, float], ...]]:
     """Name to points of what the plot shows."""
-    return {curve.name: curve.points for curve in ui_of(panel).plotView.qt_object.curves()}
+    plot = panel._train._panel.plot
+    return {} if plot is None else {curve.name: curve.points for curve in plot.qt_object.curves()}

@@ -22,6 +22,18 @@ NO_CONTROLS = {"QLabel", "QTabWidget", "QWidget"}
 PICTURES = {"QIcon", "QPixmap", "Qt"}
 """Names of Qt that Slicer's own scripted effects and modules use, which the interface file does not describe."""
 
+LOADABLE = {
+    "ctkCollapsibleButton",
+    "ctkPathLineEdit",
+    "ctkSliderWidget",
+    "qMRMLCheckableNodeComboBox",
+    "qMRMLNodeComboBox",
+    "qMRMLSegmentSelectorWidget",
+    "qMRMLTableView",
+    "qMRMLWidget",
+}
+"""Classes of ours for which Slicer has a designer plugin; others (qMRMLPlotView, ...) are made in Python."""
+
 needs_interface = pytest.mark.skipif(not INTERFACE.is_file(), reason="../shared with slicer-widgets.json is not here")
 
 
@@ -82,6 +94,11 @@ def test_every_scene_widget_hears_of_the_scene(path):
 def test_every_connection_is_between_widgets_that_are_there(path):
     names = {widget.name for widget in ui_files.widgets(path)}
     assert all({sender, receiver} <= names for sender, _, receiver, _ in ui_files.connections(path))
+
+
+def test_every_class_is_one_that_slicers_loader_can_make(path):
+    own = {widget.cls for widget in ui_files.widgets(path) if widget.cls.startswith(("ctk", "qMRML", "qSlicer"))}
+    assert own <= LOADABLE
 
 
 def test_every_control_has_a_tooltip_that_is_a_sentence(path):

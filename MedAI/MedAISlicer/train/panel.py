@@ -8,6 +8,7 @@ from typing import Any
 
 import ctk
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from MedAILib.models import ModelStore
@@ -24,6 +25,9 @@ from .run import Report, Trained
 
 Node = Any
 
+_HEIGHT = 220
+"""Of the plot in pixels, at least."""
+
 _LEAST, _MARGIN = 300, 24
 """Width of a picture in pixels, at least, and what stays free beside it."""
 
@@ -33,6 +37,9 @@ class TrainPanel(RunPanel):
 
     Args:
         ui: the named child widgets.
+
+    Attributes:
+        plot: qMRMLPlotView; None before there are curves.
     """
 
     def __init__(self, ui: Any) -> None:
@@ -43,6 +50,7 @@ class TrainPanel(RunPanel):
         self._choices: dict[str, Choice] = {}
         self._networks: dict[str, str] = {}
         self._picture = (Path(), 0.0)
+        self.plot: Any = None
         self.show_report(None)
         self.show_preview(Path())
 
@@ -146,11 +154,24 @@ class TrainPanel(RunPanel):
         if not there:
             self._ui.figuresLabel.text = _("No training yet.")
             return
+        if self.plot is None:
+            self._make_plot()
         if view.GetPlotChartNodeID() != curves.chart.GetID():
             view.SetPlotChartNodeID(curves.chart.GetID())
-            self._ui.plotView.setMRMLPlotViewNode(view)
-        self._ui.plotView.fitToContent()
+            self.plot.setMRMLPlotViewNode(view)
+        self.plot.fitToContent()
         self._ui.figuresLabel.text = wording.figures_text(curves.loss, curves.dice)
+
+    def _make_plot(self) -> None:
+        """Not by the .ui file: Slicer's loader of these does not know the class."""
+        self.plot = slicer.qMRMLPlotView()
+        self.plot.setMRMLScene(slicer.mrmlScene)
+        self.plot.minimumHeight = _HEIGHT
+        self.plot.toolTip = _(
+            "Loss of the training and Dice of the validation cases, which are nodes of the scene, too."
+        )
+        self._ui.plotWidget.layout().addWidget(self.plot)
+        self.plot.show()
 
     def show_preview(self, path: Path) -> None:
         """The picture of a validation case, if there is one that is not shown yet."""
