@@ -131,7 +131,8 @@ class TrainTab:
         self._disconnect()
         node = self._parameters = parameters()
         node.network = self._panel.load_choices(node.network, node.start)
-        if not node.outputFolder:
+        if not node.outputFolder or not Path(node.outputFolder).expanduser().parent.is_dir():
+            # None yet, or that of the computer that a scene comes from.
             node.outputFolder = str(usual_folder())
         if not node.modelName:
             self._choose_name(node)
