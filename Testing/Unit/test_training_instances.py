@@ -1,14 +1,29 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from MedAILib.errors import UsageError
+from MedAILib.files import read_image
+from MedAILib.models import load_network, read_card
+from MedAILib.pipeline.instances import find_instances
+from MedAILib.pipeline.request import Request
+from MedAILib.pipeline.segment import STAGES, segment
+from MedAILib.pipeline.stages import Stages
+from MedAILib.progress import Progress
 from MedAILib.training.cases.batch import Batch
+from MedAILib.training.cases.job import run_request
 from MedAILib.training.cases.objectives import make
 from MedAILib.training.cases.objectives.instances import contours, weighted_cross_entropy
+from MedAILib.training.cases.request import TrainRequest
+from MedAILib.training.config import load_values
 from MedAILib.training.losses import DiceCrossEntropy
+from Unit.cases_tools import write_case
 
 
 def batch(target: torch.Tensor) -> Batch:
@@ -103,3 +118,34 @@ def test_several_classes_are_learned_as_classes() -> None:
 def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="arguments of objective"):
         make("instances", arguments)
+
+
+def test_a_folder_of_objects_becomes_a_model_that_tells_them_apart(tmp_path: Path) -> None:
+    """Only the way is tested here: a hundred steps of a network this small learn nothing."""
+    generator = np.random.default_rng(0)
+    for name in ("first", "second"):
+        numbers = np.zeros((4, 16, 16), np.uint16)
+        numbers[:, 2:7, 2:8], numbers[:, 7:13, 2:8], numbers[:, 4:12, 10:14] = 3, 300, 7
+        image = (numbers > 0) + 0.1 * generator.standard_normal(numbers.shape)
+        write_case(tmp_path / "data", name, image.astype(np.float32), numbers)
+    values, _ = load_values("res-unet-r-instances")
+    values["network"]["arguments"] = {"widths": [2, 4], "groups": 1}
+    values["plan"] |= {"patch": [4, 8, 8], "batch": 1}
+    values["training"] |= {"steps": 100, "warmup": 1}
+    (tmp_path / "objects.json").write_text(json.dumps(values), encoding="utf-8")
+    asked = TrainRequest(str(tmp_path / "objects.json"), str(tmp_path / "data"), str(tmp_path / "run"), name="objects")
+    card = read_card(run_request(asked, "cpu", lambda line: None).folder)
+    assert card.instances == {"threshold": 0.9, "boundary": 0.8}
+    assert len(card.labels) == 1
+    network = load_network(card)
+    image = read_image(tmp_path / "data" / "images" / "first.nii.gz")
+    result = segment(image, network, card, Request(force=True), "cpu", Stages(Progress(STAGES)))
+    assert result.labels.array.dtype == np.uint16
+
+
+@pytest.mark.parametrize("name", ["res-unet-r-instances", "res-unet-h-instances"])
+def test_bundled_recipes_for_objects_agree_with_what_finds_them(name: str) -> None:
+    values, _ = load_values(name)
+    find_instances(np.zeros((1, 2, 2)), None, 1.0, **values["card"]["instances"])
+    assert values["plan"]["instances"] is True
+    make(values["objective"]["name"], values["objective"]["arguments"])
