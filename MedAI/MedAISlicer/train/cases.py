@@ -79,7 +79,7 @@ def cases_of(segmentations: Iterable[Node]) -> SceneCases:
     for segmentation in segmentations:
         name, volume = segmentation.GetName() or "", source_of(segmentation)
         message = _why_not(segmentation, volume, cases)
-        if message:
+        if message or volume is None:
             problems.append(Problem(name, message))
             continue
         cases.append(SceneCase(_file_name(volume.GetName() or name, cases), segmentation, volume))

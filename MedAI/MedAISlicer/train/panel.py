@@ -149,11 +149,11 @@ class TrainPanel(RunPanel):
 
     def show_curves(self, curves: Curves | None, view: Node | None) -> None:
         """Loss and Dice so far; None while there are none."""
-        there = curves is not None and curves.chart is not None and view is not None
-        self._ui.curvesCollapsibleButton.collapsed = not there
-        if not there:
+        if curves is None or curves.chart is None or view is None:
+            self._ui.curvesCollapsibleButton.collapsed = True
             self._ui.figuresLabel.text = _("No training yet.")
             return
+        self._ui.curvesCollapsibleButton.collapsed = False
         if self.plot is None:
             self._make_plot()
         if view.GetPlotChartNodeID() != curves.chart.GetID():

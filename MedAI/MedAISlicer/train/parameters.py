@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import slicer
 from slicer import vtkMRMLSegmentationNode
@@ -60,8 +60,8 @@ class TrainParameterNode:
     device: str = AUTOMATIC
 
 
-def parameters() -> TrainParameterNode:
-    """The scene's parameters of the tab, made if they are not there yet."""
+def parameters() -> Any:
+    """The scene's :class:`TrainParameterNode`, made if it is not there yet."""
     scene = slicer.mrmlScene
     node = scene.GetSingletonNode(TAG, "vtkMRMLScriptedModuleNode")
     if node is None:
@@ -71,7 +71,8 @@ def parameters() -> TrainParameterNode:
         node.SetModuleName("MedAI")
         node.SetName(TAG)
         node = scene.AddNode(node)
-    return TrainParameterNode(node)
+    wrapped: Any = TrainParameterNode
+    return wrapped(node)
 
 
 def usual_folder() -> Path:

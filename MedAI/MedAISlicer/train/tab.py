@@ -28,7 +28,7 @@ from .connectors import ChosenPath, TypedText
 from .curves import Curves, forget, view_node
 from .folder import newest_unfinished, unfinished
 from .panel import TrainPanel
-from .parameters import Source, TrainParameterNode, parameters, usual_folder
+from .parameters import Source, parameters, usual_folder
 from .run import CheckRun, Report, Trained, TrainingRun
 
 Node = Any
@@ -54,8 +54,8 @@ class TrainTab:
 
     def __init__(self, ui: Any, load: Callable[[str], Any], trained: Callable[[str], None]) -> None:
         self._tab, self._load, self._trained = ui, load, trained
-        self._panel: TrainPanel | None = None
-        self._parameters: TrainParameterNode | None = None
+        self._panel: Any = None
+        self._parameters: Any = None
         self._tags: list[int] = []
         self._observation = 0
         self._run: CheckRun | TrainingRun | None = None
@@ -156,7 +156,7 @@ class TrainTab:
                 self._parameters.disconnectGui(tag)
         self._parameters, self._tags = None, []
 
-    def _choose_name(self, node: TrainParameterNode) -> None:
+    def _choose_name(self, node: Any) -> None:
         """That of a training which waits to be resumed, else one that is free."""
         waiting = newest_unfinished(Path(node.outputFolder).expanduser())
         if waiting is not None:

@@ -14,9 +14,9 @@ from ..assist.target import Target
 from ..pulse import Pulse
 from ..reporting import report
 from ..requirements import ensure
-from ..run import Outcome, RunController, State, Status
+from ..run import Outcome, Run, RunController, State, Status
 from ..wording import status_line, with_warnings
-from .run import BridgeRun, RestoreRun, Result, StraightenRun, TubeRun, why_no_way_back
+from .run import BridgeRun, RestoreRun, Result, StraightenRun, why_no_way_back
 
 Node = Any
 
@@ -31,7 +31,7 @@ class TubeSection:
 
     def __init__(self, ui: Any, editor: Callable[[], Any]) -> None:
         self._ui, self._editor = ui, editor
-        self._run: TubeRun | None = None
+        self._run: Any = None
         self._controller = RunController(Pulse(self._beat), self._changed, self._ended)
         self._tips = {button: button.toolTip for button in (ui.bridgeButton, ui.straightenButton, ui.restoreButton)}
         ui.bridgeButton.connect("clicked(bool)", self.on_bridge)
@@ -80,7 +80,7 @@ class TubeSection:
         """The module goes away."""
         self._controller.abandon()
 
-    def _begin(self, make: Callable[[Target], TubeRun]) -> None:
+    def _begin(self, make: Callable[[Target], Run]) -> None:
         target = self._target()
         if target is None or self.busy:
             return
