@@ -6,12 +6,14 @@ their numbers are taken for subjects.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+_COLORS = ([0.88, 0.84, 0.16], [0.9, 0.45, 0.2])
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,14 @@ class Split:
     Attributes:
         train, validation, test: of different subjects.
         classes: label value to name.
+        code: SNOMED CT code and meaning of what all of them are part of.
     """
 
     train: tuple[Case, ...]
     validation: tuple[Case, ...]
     test: tuple[Case, ...]
     classes: dict[int, str]
+    code: tuple[str, str]
 
     @property
     def held_out(self) -> list[str]:
@@ -53,13 +57,25 @@ class Split:
             for part, file in (("images", case.image), ("labels", case.labels)):
                 (folder / part).mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, folder / part / file.name)
+        value, meaning = self.code
+        table = [
+            {
+                "value": label,
+                "name": name,
+                "color": color,
+                "type": {"scheme": "SCT", "value": value, "meaning": meaning},
+            }
+            for (label, name), color in zip(self.classes.items(), _COLORS, strict=False)
+        ]
+        (folder / "labels.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
         return folder
 
 
 def hippocampus() -> Split:
     """T1 crops of 1 mm: the last ten by number are for testing, the four before for validation, 26 for training."""
     cases = _cases(DATA / "brain" / "hippocampus", "hippocampus_*.nii.gz")
-    return Split(cases[:-14], cases[-14:-10], cases[-10:], {1: "anterior hippocampus", 2: "posterior hippocampus"})
+    classes = {1: "Anterior hippocampus", 2: "Posterior hippocampus"}
+    return Split(cases[:-14], cases[-14:-10], cases[-10:], classes, ("5366008", "Hippocampus"))
 
 
 def cardiac() -> Split:
@@ -73,7 +89,8 @@ def cardiac() -> Split:
         of("SC-HF-I-01", "SC-HF-I-04", "SC-HYP-01"),
         of("SC-HF-I-02"),
         of("SC-HF-NI-03", "SC-N-02"),
-        {255: "left ventricle"},
+        {255: "Left ventricle"},
+        ("87878005", "Left ventricle"),
     )
 
 
