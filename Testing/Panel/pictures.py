@@ -181,6 +181,11 @@ def _train(here: Any, panel: Any, folder: Path) -> None:
     here.wait(lambda: tab.ui.progressBar.value >= SEEN_AT or not tab.controller.busy, 1200)
     here.picture(panel, folder / TRAIN[1], WIDTH)
     here.wait(lambda: not tab.controller.busy, 1200)
+    if tab.ui.applyButton.text == "Resume":
+        # A busy computer did too few steps for a model in that time.
+        tab.ui.budgetSpinBox.setValue(3.0 * TRAINING_MINUTES)
+        tab.ui.applyButton.click()
+        here.wait(lambda: not tab.controller.busy, 2400)
     here.picture(panel, folder / TRAIN[2], WIDTH)
     for kind, text in here.messages:
         print(f"{kind}: {text}")
