@@ -59,7 +59,8 @@ def choices(recipes: Path = RECIPES, figures: Path = FIGURES) -> list[Choice]:
     found = []
     for file in sorted(recipes.glob("*.json")):
         values = _read(file)
-        if values.get("task") == TASK:
+        # A recipe that names its cases is that of a bundled model, and of no use for others.
+        if values.get("task") == TASK and not values.get("validation", {}).get("cases"):
             name = file.stem
             row = measured.get("networks", {}).get(name, {})
             title, network = values.get("title", name), values.get("network", {}).get("name", "")
