@@ -56,14 +56,15 @@ def _config(folder: Path) -> BundleConfig:
 def _converted(folder: Path, config: BundleConfig, metadata: Mapping[str, Any], wanted: Import) -> ForeignModel:
     described = network_of(config)
     image, answer = _formats(metadata)
-    plain, script = folder / "models" / "model.pt", folder / "models" / "model.ts"
+    plain, code = folder / "models" / "model.pt", folder / "models" / "model.ts"
+    script = None
     if described is not None and plain.is_file():
-        script = None
         name, arguments = described
         inputs, classes = int(arguments["inputs"]), int(arguments["classes"])
         tensors = own_weights(name, arguments, _weights(plain))
     else:
-        _check_code(folder, config, script, described is not None, wanted)
+        _check_code(folder, config, code, described is not None, wanted)
+        script = code
         name, arguments, tensors = "torchscript", {"reverse": True}, None
         inputs, classes = int(image.get("num_channels", 1)), int(answer.get("num_channels", 2))
     labels = _labels(answer, classes, config)

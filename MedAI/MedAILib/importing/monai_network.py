@@ -150,7 +150,8 @@ def _of_dynunet(tensors: Tensors, levels: int, residual: bool) -> Tensors:
             name = re.sub(theirs, ours, name)
         parts = ("0.first", "0.second", "0.shortcut") if residual and name.startswith("stages.") else ("0", "1", "2")
         for theirs, ours in _PLAIN:
-            name = re.sub(theirs, lambda found, ours=ours, parts=parts: ours.format(parts[int(found[1]) - 1]), name)
+            if found := re.search(theirs, name):
+                name = name.replace(found[0], ours.format(parts[int(found[1]) - 1]))
         renamed[name] = value
     return renamed
 

@@ -104,7 +104,7 @@ def _whole(image: Image) -> Box:
 
 
 def _any_channel(mask: np.ndarray) -> np.ndarray:
-    return mask.any(axis=0) if mask.ndim == 4 else mask
+    return np.asarray(mask.any(axis=0)) if mask.ndim == 4 else mask
 
 
 def _nonzero(array: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ _ACTIVATIONS: Mapping[str, type[nn.Module]] = {
 
 def convolution(dims: int, *sizes: int, transposed: bool = False, **settings: Any) -> nn.Module:
     """A convolution over ``dims`` (2 or 3) axes; everything else is torch's."""
-    kinds = (nn.ConvTranspose2d, nn.ConvTranspose3d) if transposed else (nn.Conv2d, nn.Conv3d)
+    kinds: tuple[Any, Any] = (nn.ConvTranspose2d, nn.ConvTranspose3d) if transposed else (nn.Conv2d, nn.Conv3d)
     return kinds[dims - 2](*sizes, **settings)
 
 
@@ -44,7 +44,8 @@ def parted(spec: Spec) -> tuple[str, dict[str, Any]]:
         return "", {}
     if isinstance(spec, str):
         return spec.lower(), {}
-    return str(spec[0]).lower(), dict(spec[1]) if len(spec) > 1 else {}
+    name, *settings = spec
+    return str(name).lower(), {key: value for given in settings for key, value in given.items()}
 
 
 def normalization(spec: Spec, dims: int, channels: int) -> nn.Module:

@@ -76,7 +76,7 @@ class MonaiUNet(nn.Module):
         sides = [prod(step[axis] for step in steps) for axis in range(dims)]
         self.multiple: int | tuple[int, ...] = tuple(sides) if dims == 3 else max(sides)
         self._dims, self._kernel, self._up_kernel, self._units = dims, kernel, up_kernel, units
-        self._rest = {"act": act, "norm": norm, "bias": bias}
+        self._rest: dict[str, Any] = {"act": act, "norm": norm, "bias": bias}
         self.model = self._level(inputs, classes, tuple(channels), steps, top=True)
 
     def _level(
