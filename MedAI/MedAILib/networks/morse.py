@@ -156,13 +156,12 @@ def training_points(
         generator: on their device, or None for torch's own.
     """
     with torch.no_grad():
-        batch = len(coarse)
-        settings = {"device": coarse.device, "generator": generator}
-        tried = 2.0 * torch.rand(batch, _OVERSAMPLED * count, 3, **settings) - 1.0
+        batch, device = len(coarse), coarse.device
+        tried = 2.0 * torch.rand(batch, _OVERSAMPLED * count, 3, device=device, generator=generator) - 1.0
         doubt = uncertainty(at_points(coarse, tried), axis=2)
         most = doubt.topk(int(_UNCERTAIN * count), dim=1).indices
         chosen = tried.gather(1, most[..., None].expand(-1, -1, 3))
-        rest = 2.0 * torch.rand(batch, count - chosen.shape[1], 3, **settings) - 1.0
+        rest = 2.0 * torch.rand(batch, count - chosen.shape[1], 3, device=device, generator=generator) - 1.0
         return torch.cat([chosen, rest], 1)
 
 

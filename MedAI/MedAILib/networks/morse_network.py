@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import nn
@@ -26,12 +26,25 @@ class Rendering(NamedTuple):
     logits: torch.Tensor
 
 
-class Morse(nn.Module):
-    """Backbone and head.
+class Backbone(Protocol):
+    """What a network must have to bear the head: "residual_unet" and "vnet" do.
 
-    The backbone is any network with ``pyramid(x)``, the decoder's maps finest first, their ``pyramid_widths``, and a
-    ``head`` that makes the coarse logits of the finest one: "residual_unet" and "vnet". It is trained together with the
-    head from the start; the authors' code goes on from a trained one.
+    Attributes:
+        multiple: every side of an input must be divisible by this.
+        pyramid_widths: channels of :meth:`pyramid`.
+        head: makes the coarse logits of the finest map.
+    """
+
+    multiple: int
+    pyramid_widths: tuple[int, ...]
+    head: nn.Module
+
+    def pyramid(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The decoder's last map (n, width, k, j, i) at each level, the one before the head first."""
+
+
+class Morse(nn.Module):
+    """Backbone and head, trained together from the start; the authors' code goes on from a trained backbone.
 
     Args:
         inputs: channels of the image.
@@ -68,9 +81,10 @@ class Morse(nn.Module):
         super().__init__()
         from . import build
 
-        self.backbone = build(backbone, {**(arguments or {}), "inputs": inputs, "classes": classes})
-        if not hasattr(self.backbone, "pyramid"):
+        network = build(backbone, {**(arguments or {}), "inputs": inputs, "classes": classes})
+        if not hasattr(network, "pyramid"):
             raise ModelError(f'Network "{backbone}" gives no pyramid of features, so MORSE\'s head does not fit it.')
+        self.backbone = cast(Backbone, network)
         self.multiple = self.backbone.multiple
         widths = self.backbone.pyramid_widths[:scales]
         self.experts = StochasticExperts(widths, hidden, outputs, kept)
