@@ -216,7 +216,8 @@ def test_values_without_a_name_and_names_without_a_voxel_are_told(tmp_path: Path
     (tmp_path / "labels.json").write_text(json.dumps({"1": "ball", "9": "nowhere"}))
     text = warned(check_cases(tmp_path))
     assert "The value 2 has no name, e.g. in first" in text
-    assert "nowhere (9) occurs in no label map" in text
+    assert "nowhere (9) occurs in no label map; it is left out" in text
+    assert [label.value for label in check_cases(tmp_path).table] == [1, 2]
 
 
 def test_segmentation_files_bring_their_own_names(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from .report import CaseFacts, Problem, Report
 FEWEST_CASES = 2
 MOST_VALUES = 255
 """Labels of a folder; more are counted voxels or intensities."""
+_FEW = 3
+"""A class that fewer cases have is learned badly."""
 _SAMPLE = 2000
 _AIR_HU = -500.0
 
@@ -68,10 +70,13 @@ def check_cases(
         problems.append(Problem("", f"The label maps hold {len(values)} different values; are they label maps?"))
         values = values[:MOST_VALUES]
     table, is_named = _table(found, values, named)
+    if instances and not is_named:
+        table = tuple(replace(label, name="object") for label in table)
     problems += _across(facts, table, values, is_named)
     problems += [] if subsets else _incomplete(facts)
-    count = facts[0].channels if facts else 0
-    return Report(str(folder), tuple(facts), table, tuple(problems), channel_names(found, count), modality_of(found))
+    occurring = tuple(label for label in table if label.value in values)
+    inputs = channel_names(found, facts[0].channels if facts else 0)
+    return Report(str(folder), tuple(facts), occurring, tuple(problems), inputs, modality_of(found))
 
 
 def _look_at(files: CaseFiles) -> tuple[CaseFacts, list[Label], list[Problem]]:
@@ -169,10 +174,14 @@ def _across(facts: list[CaseFacts], table: tuple[Label, ...], values: list[int],
     for label in table:
         having = [one for one in facts if label.value in one.voxels]
         if not having:
-            problems.append(Problem("", f"{label.name} ({label.value}) occurs in no label map.", False))
+            text = f"{label.name} ({label.value}) occurs in no label map; it is left out."
+            problems.append(Problem("", text, False))
         elif len(having) == 1 and len(facts) > 1:
             text = f"{label.name} ({label.value}) is only in {having[0].name}; its result cannot be checked."
             problems.append(Problem(having[0].name, text, False))
+        elif len(having) < min(_FEW, len(facts)):
+            text = f"{label.name} ({label.value}) is in only {len(having)} of {len(facts)} cases."
+            problems.append(Problem("", text, False))
     if is_named:
         problems += _unnamed(facts, table)
     if len({one.ct for one in facts}) > 1:

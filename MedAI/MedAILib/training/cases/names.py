@@ -11,7 +11,7 @@ from typing import Any
 from ...brain_labels import BRAIN
 from ...errors import ReadError
 from ...files.label_maps import made_up_label
-from ...files.pictures import PICTURES
+from ...files.pictures import COLORS, PICTURES
 from ...labels import Label
 from .folder import CaseFolder
 
@@ -66,7 +66,7 @@ def channel_names(found: CaseFolder, count: int) -> tuple[str, ...]:
     names = tuple(str(name) for name in given.values()) if isinstance(given, Mapping) else ()
     first = next((file for case in found.cases for file in case.images if file is not None), None)
     if not names and count == 3 and first is not None and first.suffix.lower() in PICTURES:
-        names = ("red", "green", "blue")
+        names = COLORS
     return names if len(names) == count == len(set(names)) else ()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import WriteError
+from ...files.pictures import COLORS
 from ...geometry import axis_codes
 from .measure import Scores
 from .plan import Plan
@@ -31,9 +32,9 @@ def write_preview(folder: Path, cases: Sequence[PreparedCase], scores: Scores, p
     colors = np.array([[0.0, 0.0, 0.0], *(label.color for label in plan.table)], np.float32)
     answer = scores.answers[case.name]
     number = int((np.array(case.target) > 0).sum((1, 2)).argmax())
-    gray = _gray(case.image[0, number])
+    shown = _shown(case.image[:, number], plan.inputs == COLORS)
     truth = np.minimum(case.target[number], len(plan.table))
-    panels = [_panel(case, gray, classes, colors) for classes in (np.zeros_like(truth), truth, answer[number])]
+    panels = [_panel(case, shown, classes, colors) for classes in (np.zeros_like(truth), truth, answer[number])]
     picture = np.concatenate(panels, 1)
     path, draft = folder / PREVIEW, folder / f".{PREVIEW}"
     try:
@@ -49,6 +50,14 @@ def _typical(cases: Sequence[PreparedCase], scores: Scores) -> PreparedCase:
     return cases[int(np.argsort(means, kind="stable")[len(means) // 2])]
 
 
+def _shown(channels: np.ndarray, colored: bool) -> np.ndarray:
+    """A slice (c, j, i) as (j, i, 3): a picture in its colors, else the first channel that there is."""
+    if colored:
+        return np.stack([_gray(channel) for channel in channels], -1)
+    there = [channel for channel in channels if np.isfinite(channel).all()] or [channels[0]]
+    return np.repeat(_gray(there[0])[..., None], 3, 2)
+
+
 def _gray(values: np.ndarray) -> np.ndarray:
     """A slice (j, i) as 0 to 1."""
     values = np.nan_to_num(np.array(values, np.float32))
@@ -56,16 +65,15 @@ def _gray(values: np.ndarray) -> np.ndarray:
     return np.clip((values - low) / max(float(high - low), 1e-6), 0.0, 1.0)
 
 
-def _panel(case: PreparedCase, gray: np.ndarray, classes: np.ndarray, colors: np.ndarray) -> np.ndarray:
+def _panel(case: PreparedCase, shown: np.ndarray, classes: np.ndarray, colors: np.ndarray) -> np.ndarray:
     """(rows, columns, 3), square pixels in space, enlarged."""
     along_j, along_i = case.spacing[1:]
     fine = min(along_j, along_i)
-    zoom = max(1, -(-_LEAST // max(1, round(min(gray.shape[0] * along_j, gray.shape[1] * along_i) / fine))))
-    rows = np.floor((np.arange(max(1, round(gray.shape[0] * along_j / fine)) * zoom) + 0.5) * fine / along_j / zoom)
-    columns = np.floor((np.arange(max(1, round(gray.shape[1] * along_i / fine)) * zoom) + 0.5) * fine / along_i / zoom)
-    pick = np.ix_(np.clip(rows.astype(int), 0, gray.shape[0] - 1), np.clip(columns.astype(int), 0, gray.shape[1] - 1))
-    shown, numbers = gray[pick], classes[pick]
-    picture = np.repeat(shown[..., None], 3, 2)
+    zoom = max(1, -(-_LEAST // max(1, round(min(shown.shape[0] * along_j, shown.shape[1] * along_i) / fine))))
+    rows = np.floor((np.arange(max(1, round(shown.shape[0] * along_j / fine)) * zoom) + 0.5) * fine / along_j / zoom)
+    columns = np.floor((np.arange(max(1, round(shown.shape[1] * along_i / fine)) * zoom) + 0.5) * fine / along_i / zoom)
+    pick = np.ix_(np.clip(rows.astype(int), 0, shown.shape[0] - 1), np.clip(columns.astype(int), 0, shown.shape[1] - 1))
+    picture, numbers = shown[pick], classes[pick]
     edge = _outline(numbers)
     picture[edge] = colors[numbers[edge]]
     codes = axis_codes(case.affine)
