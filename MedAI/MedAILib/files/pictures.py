@@ -12,7 +12,8 @@ from .itk import affine_of, explain, quiet_itk
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 """Endings of the pictures that are read."""
-_COLORS = ("red", "green", "blue")
+COLORS = ("red", "green", "blue")
+"""Channels of a color picture."""
 
 
 def read_picture(path: Path) -> list[Image]:
@@ -37,7 +38,7 @@ def read_picture(path: Path) -> list[Image]:
     array, affine = sitk.GetArrayFromImage(picture), affine_of(picture)
     parts = picture.GetNumberOfComponentsPerPixel()
     layers = [array] if parts == 1 else [np.ascontiguousarray(array[..., n]) for n in range(3 if parts > 2 else 1)]
-    names = [path.stem] if len(layers) == 1 else [f"{path.stem} {color}" for color in _COLORS]
+    names = [path.stem] if len(layers) == 1 else [f"{path.stem} {color}" for color in COLORS]
     return [
         Image(layer if layer.ndim == 3 else layer[np.newaxis], affine, name)
         for layer, name in zip(layers, names, strict=True)
