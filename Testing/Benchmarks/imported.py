@@ -21,6 +21,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -55,7 +56,7 @@ class Run:
 
 
 def make(model: str, cache: Path, steps: int) -> Path:
-    """The folder of a model, made if it is not there yet."""
+    """The folder of a model, made if it is not there yet; what the packages say meanwhile goes to the error stream."""
     if model.startswith("MONAI"):
         name = model.split()[1]
         folder = cache / "monai" / name
@@ -176,7 +177,8 @@ def measure(model: str, folder: Path, image: Path, labels: Path, options: argpar
 
 def row(model: str, image: str, options: argparse.Namespace, models: Path) -> str:
     """One line of the table."""
-    theirs = make(model, options.cache, options.steps)
+    with redirect_stdout(sys.stderr):
+        theirs = make(model, options.cache, options.steps)
     ours = models / bring_in(model, theirs, models)
     contenders = {"theirs": (model, theirs), "ours": ("MedAI", ours)}
     runs: dict[str, list[Run]] = {name: [] for name in contenders}

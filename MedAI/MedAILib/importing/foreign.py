@@ -178,6 +178,12 @@ def input_names(names: Sequence[str], count: int) -> list[str]:
     ]
 
 
+def anatomy_of(labels: Mapping[int, str], most: int = 4) -> str:
+    """What a model is for, in a few words."""
+    names = [labels[value] for value in sorted(labels)]
+    return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
 def label_entries(names: Mapping[int, str]) -> list[dict[str, Any]]:
     """The card's labels for values from 1 on."""
     return [made_up_label(value, name).to_json() for value, name in sorted(names.items())]

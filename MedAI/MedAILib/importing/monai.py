@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CodeError, ModelError
-from .foreign import ForeignModel, input_names, intensity_of, label_entries, modality_of, model_name
+from .foreign import ForeignModel, anatomy_of, input_names, intensity_of, label_entries, modality_of, model_name
 from .monai_config import BundleConfig, target_of
 from .monai_network import KNOWN, network_name, network_of, own_weights
 from .monai_transforms import Before, check_after, read_before
@@ -76,7 +76,7 @@ def _converted(folder: Path, config: BundleConfig, metadata: Mapping[str, Any], 
         "title": f"{title} (MONAI)",
         "description": str(metadata.get("description", "")),
         "modality": modality_of(wanted.modality, [str(image.get("modality", ""))], folder),
-        "anatomy": ", ".join(labels.values()),
+        "anatomy": anatomy_of(labels),
         "license": str(metadata.get("license") or "not stated; ask whoever trained the model"),
         "version": str(metadata.get("version") or "imported"),
         "input_channels": inputs,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelError
 from .foreign import (
     ForeignModel,
+    anatomy_of,
     input_names,
     intensity_of,
     label_entries,
@@ -130,7 +131,7 @@ def _converted(
         "title": f"{title}, {name} of nnU-Net",
         "description": str(dataset.get("description", "") or f"{len(labels)} structures, trained with nnU-Net v2."),
         "modality": modality_of(wanted.modality, channels, folder),
-        "anatomy": ", ".join(labels.values()),
+        "anatomy": anatomy_of(labels),
         "license": str(dataset.get("licence") or dataset.get("license") or "not stated; ask whoever trained the model"),
         "input_channels": len(channels),
         "inputs": input_names(channels, len(channels)),

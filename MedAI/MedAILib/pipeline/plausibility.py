@@ -10,6 +10,7 @@ import numpy as np
 from ..geometry import axis_codes
 from ..image import Image
 from ..labels import LEFT, RIGHT, Label
+from ..spatial import sees_slices
 from ..statistics import LabelStatistics
 from ..worker.events import Warned
 
@@ -115,7 +116,7 @@ def _uneven(volumes: Sequence[LabelStatistics], table: Sequence[Label]) -> Itera
 
 def _thick(labels: Image, card: ModelCard) -> Iterator[Warned]:
     thickest, limit = max(labels.spacing), 2.0 * max(card.spacing)
-    if thickest > limit:
+    if thickest > limit and not sees_slices(card.orientation):
         yield Warned(
             "thick-slices",
             f"The slices are {thickest:.1f} mm apart; above {limit:g} mm small structures are less reliable.",
