@@ -13,6 +13,7 @@ from MedAILib.image import Image
 from MedAILib.interactive.answering import answer_prompts
 from MedAILib.interactive.prompts import Prompt
 from MedAILib.interactive.segmenter import Segmenter
+from MedAILib.label_boxes import mask_box
 
 DRAWN = 0.5
 """Share of the longest chord through the center of an error that a stroke covers."""
@@ -81,12 +82,13 @@ def correction(
 
 def _largest(wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """First voxel and mask of the box around the largest component."""
-    parts, count = ndimage.label(wrong)
-    if count == 0:
+    around = mask_box(wrong)
+    if around is None:
         return None
+    parts, _ = ndimage.label(wrong[around])
     number = int(np.bincount(parts.ravel())[1:].argmax()) + 1
     box = ndimage.find_objects(parts)[number - 1]
-    return np.array([side.start for side in box]), parts[box] == number
+    return np.array([a.start + b.start for a, b in zip(around, box, strict=True)]), parts[box] == number
 
 
 def deepest(region: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:

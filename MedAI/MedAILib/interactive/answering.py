@@ -70,23 +70,32 @@ class Direct:
 
 
 def _obeying(answer: Answer, marks: Marks, current: np.ndarray) -> Answer:
-    """The same with every mark obeyed, also those beyond the box, whatever the segmenter is."""
+    """The same with every mark obeyed and nothing beyond the frame, also outside of the answer's box."""
     disobeyed = [marks.inside[~current[tuple(marks.inside.T)]], marks.outside[current[tuple(marks.outside.T)]]]
-    for barred in marks.barred:
-        held = mask_box(current[barred])
+    whole = tuple(slice(0, side) for side in current.shape)
+    for gone in (*marks.barred, *(() if marks.frame is None else (whole,))):
+        held = mask_box(current[gone])
         if held is not None:
-            corners = [[a.start + b.start, a.start + b.stop - 1] for a, b in zip(barred, held, strict=True)]
+            corners = [[a.start + b.start, a.start + b.stop - 1] for a, b in zip(gone, held, strict=True)]
             disobeyed.append(np.array(corners).T)
     box, inside = _holding(answer, np.concatenate(disobeyed), current)
     start = np.array([side.start for side in box])
     for barred in marks.barred:
-        here = zip(barred, box, strict=True)
-        inside[tuple(slice(max(0, a.start - b.start), max(0, a.stop - b.start)) for a, b in here)] = False
+        inside[_within(barred, box)] = False
+    if marks.frame is not None:
+        framed = np.zeros_like(inside)
+        framed[_within(marks.frame, box)] = True
+        inside &= framed
     for voxels, value in ((marks.inside, True), (marks.outside, False)):
         at = voxels - start
         at = at[((at >= 0) & (at < inside.shape)).all(1)]
         inside[tuple(at.T)] = value
     return Answer(box, inside, answer.notes)
+
+
+def _within(part: Box, box: Box) -> tuple[slice, ...]:
+    """What of a part of the volume lies in a box, as slices of the box."""
+    return tuple(slice(max(0, a.start - b.start), max(0, a.stop - b.start)) for a, b in zip(part, box, strict=True))
 
 
 def _holding(answer: Answer, voxels: np.ndarray, current: np.ndarray) -> tuple[Box, np.ndarray]:

@@ -28,6 +28,7 @@ class Marks:
         barred: large negative boxes; of all that they hold only ``inside`` belongs to the label, and ``outside`` has
             some voxels of each only, spread evenly.
         cut: whether the latest prompt is a negative box, which says exactly what goes.
+        pointed: whether it is a point, which does not tell the size of what it marks.
     """
 
     inside: np.ndarray
@@ -37,6 +38,7 @@ class Marks:
     positive: bool
     barred: tuple[Box, ...] = ()
     cut: bool = False
+    pointed: bool = False
 
     @property
     def empty(self) -> bool:
@@ -62,7 +64,7 @@ def marks_of(prompts: Iterable[Prompt], label: int, shape: Shape, affine: np.nda
     frame: Box | None = None
     barred: list[Box] = []
     said: list[tuple[np.ndarray, bool]] = []
-    newest, latest, cut = np.empty((0, 3), np.int64), True, False
+    newest, latest, cut, pointed = np.empty((0, 3), np.int64), True, False, False
     for prompt in prompts:
         if prompt.kind == "box" and prompt.positive:
             box = box_of(prompt, shape, affine)
@@ -82,9 +84,10 @@ def marks_of(prompts: Iterable[Prompt], label: int, shape: Shape, affine: np.nda
         positive = prompt.positive and prompt.label == label
         said.append((voxels, positive))
         if prompt.label == label:
-            newest, latest, cut = voxels, positive, prompt.kind == "box"
+            newest, latest = voxels, positive
+            cut, pointed = prompt.kind == "box", prompt.kind == "point"
     inside, outside = _last_said(said, shape)
-    return Marks(inside, outside, frame, newest, latest, tuple(barred), cut)
+    return Marks(inside, outside, frame, newest, latest, tuple(barred), cut, pointed)
 
 
 def _last_said(said: Iterable[tuple[np.ndarray, bool]], shape: Shape) -> tuple[np.ndarray, np.ndarray]:

@@ -39,7 +39,8 @@ class Segmenter(Protocol):
     def answer(self, label: int, marks: Marks, current: np.ndarray, check: Callable[[], None] = go_on) -> Answer:
         """The object that the marks mean.
 
-        No mark is ever ignored: ``marks.inside`` are inside of the answer and ``marks.outside`` are not.
+        What of the marks an answer does not obey, :func:`MedAILib.interactive.answering.answer_prompts` sees to: no
+        mark is ever ignored.
 
         Args:
             label: so that what was learned about it is found again.

@@ -92,9 +92,7 @@ class Scene:
             old = settings.kept * (2.0 * now - 1.0) * (away / settings.reach).clamp_max(1.0)
             thought = sign * near.clamp_min(0.0) + old + self._prior_evidence()
             x = self._walked(thought + self._learned(features, known, doubt, check), check)
-            if len(task.newest) <= settings.points and _upsets(x, now, task.positive):
-                # However alike all looks, a click is about what is nearer to it than to what is known.
-                x = torch.where(near > 0.0, x, now)
+            x = self._bounded(x, now, near, away)
         return self._region.fine(x).cpu().numpy() > 0.5
 
     def _walked(self, evidence: torch.Tensor, check: Callable[[], None]) -> torch.Tensor:
@@ -128,7 +126,7 @@ class Scene:
         """
         task, settings = self._task, self._settings
         rivals = self._region.local(task.outside if task.positive else task.inside)
-        if not task.positive and (len(task.inside) == 0 or len(task.newest) <= settings.points):
+        if not task.positive and (len(task.inside) == 0 or task.pointed):
             rivals = np.concatenate([rivals, self._deep(now, away)])
         if settings.rivals == 0.0 or len(rivals) == 0:
             return near
@@ -137,6 +135,23 @@ class Scene:
             self._marked(rivals, FAR, 0.0), self._gray(rivals, settings.smooth), check
         )
         return settings.steep * (theirs.clamp_max(settings.reach) - away)
+
+    def _bounded(self, found: torch.Tensor, now: torch.Tensor, near: torch.Tensor, away: torch.Tensor) -> torch.Tensor:
+        """What was found, as far as the newest prompt tells: however alike all looks, a small prompt is about a small
+        error, and so about what is nearest to it and nearer than what is known.
+
+        A positive stroke may be one across a long object.
+        """
+        if self._task.positive and not self._task.pointed:
+            return found
+        before = now > 0.5
+        change = (found > 0.5) & ~before if self._task.positive else before & (found <= 0.5)
+        ball = 4.0 / 3.0 * np.pi * (self._settings.told * self._task.length) ** 3
+        most = max(1, int(ball / np.prod(self._region.spacing)))
+        nearest = away[change]
+        if len(nearest) <= most:
+            return found
+        return torch.where(change & ((away > nearest.kthvalue(most).values) | (near <= 0.0)), now, found)
 
     def _deep(self, now: torch.Tensor, away: torch.Tensor) -> np.ndarray:
         """Voxels (n, 3) of the region's box that lie deep in the object and not beside the newest prompt."""
@@ -210,13 +225,6 @@ class Scene:
         ours, _ = zip(*(_shared(a, b) for a, b in zip(self._region.box, self._task.frame, strict=True)), strict=True)
         beyond[ours] = 0.0
         self._fixed |= self._region.coarse(beyond) > 0.5
-
-
-def _upsets(found: torch.Tensor, now: torch.Tensor, positive: bool) -> bool:
-    """Whether an object would gain or lose more than a third."""
-    before = now > 0.5
-    change = (found > 0.5) & ~before if positive else before & (found <= 0.5)
-    return 3 * int(change.sum()) > int(before.sum())
 
 
 def _shared(ours: slice, theirs: slice) -> tuple[slice, slice]:

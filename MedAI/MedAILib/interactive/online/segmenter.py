@@ -25,7 +25,7 @@ from .region import Region, region_around
 from .scene import Scene
 from .settings import CHOSEN, Settings
 from .size import LOOKED_AT, size_around
-from .task import Task, held, task_of
+from .task import Task, task_of
 
 NOTHING_MARKED = "Nothing was marked as inside, so there is nothing to find. Mark the object first."
 FLAT = (
@@ -72,18 +72,18 @@ class OnlineSegmenter:
         task = task_of(marks, current, self._image.spacing, self._settings.least)
         if task is None:
             # The object is as the prompt says it should be, or the prompt is a box that says exactly what goes.
-            return held(Answer(NOTHING, np.zeros((0, 0, 0), bool)), marks, current)
+            return Answer(NOTHING, np.zeros((0, 0, 0), bool))
         if task.fresh:
             self._learners.pop(label, None)
         answer = self._grown(label, task, marks, current, check)
         warnings, self._warnings = self._warnings, ()
-        return held(replace(answer, notes=warnings + answer.notes), marks, current)
+        return replace(answer, notes=warnings + answer.notes)
 
     def _grown(self, label: int, task: Task, marks: Marks, current: np.ndarray, check: Callable[[], None]) -> Answer:
         """The answer in a region that grows until the change ends within it."""
         settings, image = self._settings, self._image
         bounds = task.bounds(image.shape, image.spacing)
-        if len(task.newest) <= settings.points:
+        if task.pointed:
             task = replace(task, length=self._size(task, current, bounds))
         opinion = None if self._prior is None else self._prior.probability(marks, current, check)
         low, high = task.around(opinion)

@@ -15,7 +15,6 @@ class Settings:
         growths: at most.
         cells: of the working grid.
         least: mm, length that a prompt is taken to have at least.
-        points: voxels up to which a prompt does not tell the size of what it marks.
         smooth: of the gray values where ways are measured, in units of the finest spacing.
         smooth_edges: likewise, where edges are.
         noisy: spread of gray values that is taken at least, in units of the noise.
@@ -25,6 +24,7 @@ class Settings:
         reach: how far a prompt is heard, in units of its length.
         steep: how fast that ends.
         silent: how much what lies far from a first prompt is taken for outside, at most, as a logit.
+        told: radius of the ball that a correction may hold without doubt, in units of the prompt's length.
         rivals: how far marks of the other sign are heard, in units of the reach of the newest prompt; 0: not at all.
         trust: in the evidence, beside an edge between equal neighbors.
         sharp: how much edges weaken with the difference in gray value.
@@ -42,7 +42,6 @@ class Settings:
     growths: int = 2
     cells: int = 150_000
     least: float = 6.0
-    points: int = 1
     smooth: float = 0.4
     smooth_edges: float = 0.7
     noisy: float = 0.7
@@ -51,6 +50,7 @@ class Settings:
     reach: float = 2.0
     steep: float = 3.0
     silent: float = 1.5
+    told: float = 1.2
     rivals: float = 1.0
     trust: float = 0.05
     sharp: float = 0.5
@@ -60,7 +60,7 @@ class Settings:
     steps: int = 60
     lessons: int = 25
     samples: int = 2000
-    marked: float = 0.25
+    marked: float = 1.0
 
 
 CHOSEN = Settings()

@@ -9,11 +9,13 @@ import numpy as np
 from ...geometry import Shape, Spacing
 from ...label_boxes import mask_box
 from ..marks import Box, Marks
-from ..segmenter import Answer
 from .region import Region
 
 _RIM = 0.25
 """How far one looks beyond a frame to learn what is not the object, in units of the prompt's length."""
+
+_SHORT = 3.0
+"""Voxels that a negative stroke is taken to be long at least, of the finest axis."""
 
 _LOOKED_AT = 50_000
 """Voxels of an object among which the nearest one is looked for."""
@@ -30,6 +32,7 @@ class Task:
         frame: the object lies within.
         fresh: there is no object yet.
         firm: whether ``newest`` are marks; of a frame alone it is only supposed that its middle is inside.
+        pointed: ``newest`` does not tell the size of what it marks.
         length: mm, of the prompt.
         linked: (3,) voxel of the object that is nearest to a positive prompt; None for others.
     """
@@ -41,6 +44,7 @@ class Task:
     frame: Box | None
     fresh: bool
     firm: bool
+    pointed: bool
     length: float
     linked: np.ndarray | None = None
 
@@ -67,7 +71,7 @@ class Task:
         return low, high
 
     def changed(self, found: np.ndarray, current: np.ndarray, region: Region) -> np.ndarray:
-        """The object of a region: of what was found only that which the newest prompt asks for, marks obeyed.
+        """The object of a region: of what was found only that which the newest prompt asks for.
 
         Args:
             found, current: bool of the region's box.
@@ -80,8 +84,7 @@ class Task:
         change[newest] = True
         parts = label(change, connectivity=1)
         change &= np.isin(parts, np.unique(parts[newest]))
-        result = current | change if self.positive else current & ~change
-        return obeyed(result, region.box, self.inside, self.outside, self.frame)
+        return current | change if self.positive else current & ~change
 
 
 def task_of(marks: Marks, current: np.ndarray, spacing: Spacing, least: float) -> Task | None:
@@ -104,9 +107,15 @@ def task_of(marks: Marks, current: np.ndarray, spacing: Spacing, least: float) -
         newest = newest[current[tuple(newest.T)] != positive]
         if len(newest) == 0 or marks.cut:
             return None
-    length = max(float(np.linalg.norm(np.ptp(newest, 0) * spacing)), least)
+    length = float(np.linalg.norm(np.ptp(newest, 0) * spacing))
+    pointed = len(newest) == 1 if fresh else marks.pointed
+    if positive or pointed:
+        length = max(length, least)
+    else:
+        # A short stroke says that what is too much there is little; what is missing may be as thin, but long.
+        length = max(length + min(spacing), _SHORT * min(spacing))
     linked = None if fresh or not positive else _nearest(current, newest.mean(0), spacing)
-    return Task(newest, positive, marks.inside, marks.outside, marks.frame, fresh, firm, length, linked)
+    return Task(newest, positive, marks.inside, marks.outside, marks.frame, fresh, firm, pointed, length, linked)
 
 
 def _nearest(mask: np.ndarray, place: np.ndarray, spacing: Spacing) -> np.ndarray:
@@ -116,38 +125,6 @@ def _nearest(mask: np.ndarray, place: np.ndarray, spacing: Spacing) -> np.ndarra
     at = np.argwhere(mask[box])
     at = at[:: max(1, len(at) // _LOOKED_AT)] + [side.start for side in box]
     return at[int(np.square((at - place) * spacing).sum(1).argmin())]
-
-
-def held(answer: Answer, marks: Marks, current: np.ndarray) -> Answer:
-    """The same, with nothing beyond the frame and all marks obeyed, also where the object was before."""
-    wrong = [marks.inside[~current[tuple(marks.inside.T)]], marks.outside[current[tuple(marks.outside.T)]]]
-    beyond = None if marks.frame is None else mask_box(current)
-    boxes = [each for each in (answer.box if answer.inside.size else None, beyond) if each is not None]
-    corners = [np.array([[side.start, side.stop - 1] for side in box]).T for box in boxes]
-    places = np.concatenate([*wrong, *corners])
-    if len(places) == 0:
-        return answer
-    k, j, i = (slice(int(a), int(b) + 1) for a, b in zip(places.min(0), places.max(0), strict=True))
-    inside = current[k, j, i].copy()
-    if answer.inside.size:
-        here = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(answer.box, (k, j, i), strict=True))
-        inside[tuple(here)] = answer.inside
-    return Answer((k, j, i), obeyed(inside, (k, j, i), marks.inside, marks.outside, marks.frame), answer.notes)
-
-
-def obeyed(mask: np.ndarray, box: Box, inside: np.ndarray, outside: np.ndarray, frame: Box | None) -> np.ndarray:
-    """A mask of a box, with what was said about it; changed in place."""
-    start = np.array([side.start for side in box])
-    if frame is not None:
-        within = (slice(max(0, a.start - b.start), max(0, a.stop - b.start)) for a, b in zip(frame, box, strict=True))
-        kept = np.zeros_like(mask)
-        kept[tuple(within)] = True
-        mask &= kept
-    for voxels, value in ((outside, False), (inside, True)):
-        at = voxels - start
-        at = at[((at >= 0) & (at < mask.shape)).all(axis=1)]
-        mask[tuple(at.T)] = value
-    return mask
 
 
 def _middle(frame: Box) -> np.ndarray:
