@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,8 @@ def add_ball(desk: Any, number: int) -> Any:
 
 
 @pytest.mark.slow
-def test_a_model_is_trained_on_the_scene_paused_resumed_and_used(desk, tmp_path, monkeypatch):
+@pytest.mark.skipif(os.name != "posix", reason="kills the worker by a signal")
+def test_a_model_is_trained_on_the_scene_paused_killed_resumed_and_used(desk, tmp_path, monkeypatch):
     pytest.importorskip("torch", reason="torch is not installed")
     import slicer
 
@@ -59,8 +62,18 @@ def test_a_model_is_trained_on_the_scene_paused_resumed_and_used(desk, tmp_path,
     press(ui.applyButton)
     assert desk.wait(lambda: "Dice" in curves(panel) and enough(panel), 240), ui.statusLabel.text
     assert ui.previewLabel.visible or (tmp_path / "training" / "balls" / "preview.png").is_file()
-    press(ui.stopButton)
+
+    os.kill(panel._train._worker.pid, signal.SIGKILL)
     assert desk.wait(lambda: not busy(panel), 60)
+    ((kind, text),) = desk.messages
+    assert kind == "error"
+    assert text.startswith("The worker process ended unexpectedly during 'train'")
+    assert "Resume goes on" in ui.statusLabel.text
+    desk.messages.clear()
+    press(ui.applyButton)
+    assert desk.wait(lambda: ui.stopButton.enabled and ui.statusLabel.text.startswith("Training"), 120)
+    press(ui.stopButton)
+    assert desk.wait(lambda: not busy(panel), 120)
     assert desk.messages == []
     assert panel.ui.modelComboBox.currentData == "balls", ui.statusLabel.text
 
