@@ -32,7 +32,7 @@ DRAWN = "left lateral ventricle"
 FORWARD = 80
 """Percentile of its voxels, from the back, at which the coronal plane lies."""
 TRAIN = ("panel_train.png", "panel_train_running.png", "panel_train_done.png")
-CASES, PATCH, TRAINING_MINUTES, SEEN_AT = 12, 48.0, 10.0, 60
+CASES, PATCH, TRAINING_MINUTES, SEEN_AT = 12, 48.0, 10.0, 75
 """How many cases, the side of patches in voxels, how long the training may take, at which percentage it is shown."""
 NAMES = {"MedAI": "panel.png", "MedAIRegistration": "panel_registration.png", "MedAISuperRes": "panel_superres.png"}
 

@@ -134,6 +134,6 @@ def dice_text(dice: Mapping[str, float]) -> str:
     """The mean and each structure, as far as there is room."""
     named = [f"{name} {value:.3f}" for name, value in dice.items() if name][:_SHOWN_CLASSES]
     values = [value for name, value in dice.items() if name] or list(dice.values())
-    mean = dice.get("", sum(values) / len(values))
+    mean = sum(values) / len(values)
     text = _("Dice {mean}").format(mean=f"{mean:.3f}")
     return f"{text} ({', '.join(named)})" if named else text
