@@ -179,7 +179,7 @@ class Scene:
         marked = self._marks()
         marked = marked[torch.randperm(len(marked), generator=order)[:_FIXED].to(self._device)]
         sure = weight.flatten()[drawn]
-        each = settings.marked * sure.sum() / max(1, len(marked))
+        each = sure.sum() * min(settings.marked / max(1, len(marked)), settings.one)
         rows = features.flatten(1).T[torch.cat([drawn, marked])]
         truth = torch.cat([inside.flatten()[drawn], self._truth.flatten()[marked]])
         learner.learn(rows, truth, torch.cat([sure, each.expand(len(marked))]), settings.lessons, check)

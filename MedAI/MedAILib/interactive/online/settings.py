@@ -35,6 +35,7 @@ class Settings:
         lessons: steps of the learner with each prompt.
         samples: that the learner sees beside the marks.
         marked: how much all marks count beside all samples, when it learns.
+        one: how much one mark counts at most; a single click must not outweigh all that looks like it.
     """
 
     margin: float = 1.5
@@ -61,6 +62,7 @@ class Settings:
     lessons: int = 25
     samples: int = 2000
     marked: float = 1.0
+    one: float = 0.25
 
 
 CHOSEN = Settings()
