@@ -23,6 +23,7 @@ from MedAILib.models import load_network
 from MedAILib.pipeline.request import Request
 from MedAILib.pipeline.segment import STAGES, segment
 from MedAILib.pipeline.stages import Stages
+from MedAILib.pipeline.volumes import Volumes
 from MedAILib.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("user_models")
@@ -65,6 +66,7 @@ def test_the_card_holds_what_nnunet_does_around_its_network(tmp_path: Path) -> N
     assert [(label.value, label.name) for label in card.classes] == [(1, "liver"), (2, "tumor")]
     assert (card.modality, card.license, card.weighting) == (("CT",), "CC0", "nnunet")
     assert "Someone, 2026" in card.citations
+    assert any("as an image is stored" in limit for limit in card.limits)
 
 
 def test_the_imported_model_segments_an_image(tmp_path: Path) -> None:
@@ -271,6 +273,12 @@ def test_several_channels_have_their_names_and_preparations(tmp_path: Path) -> N
     card = import_any(write_nnunet(tmp_path / "result", two, plan=plan, dataset=dataset))
     assert (card.input_channels, card.inputs, card.modality) == (2, ("T1", "FLAIR"), ("MR",))
     assert card.intensity["channels"] == [{"method": "zscore", "foreground": True}, {"method": "none"}]
+    draw = np.random.default_rng(0)
+    images = [Image(draw.normal(50, 30, (12, 20, 28)), with_spacing((3.0, 1.3, 1.0)), name) for name in ("a", "b")]
+    given = Volumes(images[0], {"FLAIR": images[1]}, None)
+    stages = Stages(Progress(STAGES))
+    found = segment(given, load_network(card), card, Request(str(card.folder)), "cpu", stages).labels
+    assert found.array.shape == (12, 20, 28)
 
 
 def test_the_shell_imports_and_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

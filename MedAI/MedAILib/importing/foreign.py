@@ -18,6 +18,7 @@ from ..models.card import CARD_NAME, SCHEMA_VERSION
 from ..models.weights import check_tensors, write_weights
 from ..networks import build
 from ..networks.scripted import Scripted
+from ..spatial import STORED
 from .reading import Tensors
 
 WEIGHTS, CODE = "weights.safetensors", "network.ts"
@@ -83,13 +84,21 @@ class ForeignModel:
                 "intended_use": "research only",
                 "trained": True,
                 **self.card,
-                "limits": [*self.card.get("limits", ()), _LIMIT, "Research only; not a medical device."],
+                "limits": [*self.card.get("limits", ()), *self._axes(), _LIMIT, "Research only; not a medical device."],
                 "weights": self._write_weights(folder),
             }
             (folder / CARD_NAME).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise WriteError(f"{folder}: the model cannot be written ({error.strerror or error}).") from error
         return folder
+
+    def _axes(self) -> list[str]:
+        stored = self.card["orientation"].startswith(STORED)
+        return (
+            ["It sees the axes as an image is stored: store images like those that it was trained on."]
+            if stored
+            else []
+        )
 
     def _write_weights(self, folder: Path) -> dict[str, Any]:
         if self.script is not None:
