@@ -1,6 +1,6 @@
 """All networks for slices on the same cardiac MR slices: ``python Testing/Benchmarks/slices.py``.
 
-Each is trained by its shipped recipe with ``medai train`` on slices of three patients, with the same patches and the
+Each is trained by its shipped recipe with ``medai train`` on slices of three patients, with the same pictures and the
 same number of steps, then run by ``medai``'s engine on the slices of two others. Runs are kept in a folder and not
 repeated.
 """
@@ -32,8 +32,8 @@ NETWORKS = {
     "ffpn": "FFPN-R",
 }
 """Recipe to name."""
-PATCH = (1, 128, 128)
-BATCH = 4
+PLAN = {"spacing": [1.0, 2.0, 2.0], "patch": [1, 128, 128], "batch": 4}
+"""Whole pictures at half their resolution; scores are interpolated to the pictures' own pixels."""
 LOST = {"dice": 0.0, "hd95": 256 * 2**0.5}
 """Of a ventricle that was not found: its distance is the picture's diagonal."""
 
@@ -41,7 +41,7 @@ LOST = {"dice": 0.0, "hd95": 256 * 2**0.5}
 def adapted(recipe: str, seed: int, steps: int, split: Split) -> dict[str, Any]:
     """A shipped recipe with what all networks have in common; validation happens at the beginning and at the end."""
     values, _ = load_values(recipe)
-    values["plan"] = {**values.get("plan", {}), "patch": list(PATCH), "batch": BATCH}
+    values["plan"] = {**values.get("plan", {}), **PLAN}
     values["training"] = {**values["training"], "steps": steps, "seed": seed}
     values["validation"] = {"cases": split.held_out, "budget": 0.0}
     return values
@@ -109,10 +109,10 @@ def report(options: argparse.Namespace) -> Iterator[str]:
     split.copy_to(options.runs / "data")
     yield "# Networks for slices: the left ventricle in short-axis cine MR"
     yield ""
-    yield f"Sunnybrook slices of 256 x 256 pixels: {len(split.train)} of three patients to train on, {len(split.test)}"
-    yield f"of two others for testing. {options.steps} steps of {BATCH} patches of {PATCH[1]} x {PATCH[2]} pixels, seed"
-    yield f"{options.seed}; one thread of {processor()}. Dice ± standard deviation over slices, HD95 in pixels; CPU"
-    yield "seconds of the whole training, and of one slice from the image to its labels."
+    yield f"Sunnybrook slices of 256 x 256 pixels, seen at half that: {len(split.train)} of three patients to train"
+    yield f"on, {len(split.test)} of two others for testing. {options.steps} steps of {PLAN['batch']} pictures, seed"
+    yield f"{options.seed}; one thread of {processor()}. Dice ± standard deviation over slices, HD95 in pixels of the"
+    yield "slices; CPU seconds of the whole training, and of one slice from the image to its labels."
     yield ""
     head = ["network", "M parameters", "kMAC a pixel", "training CPU s", "slice CPU s", "peak MB", "Dice", "HD95"]
     yield f"| {' | '.join([*head, 'not found'])} |"
@@ -129,7 +129,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS), metavar="RECIPE")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--runs", type=Path, default=Path("slice-runs"), help="folder of the runs")
     parser.add_argument("--output", type=Path, help="also write the table to this file")
     parser.add_argument("--score", type=Path, help=argparse.SUPPRESS)

@@ -174,3 +174,26 @@ def test_a_single_picture_is_segmented_by_a_network_for_slices_only(tmp_path: Pa
     np.testing.assert_array_equal(result.labels.array == 10, picture.array == 200)
     with pytest.raises(GeometryError, match="single slice"):
         run(picture, tiny)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("unet2d", {"widths": [4, 8]}),
+        ("fet", {"widths": [8, 16, 24, 32], "blocks": 1, "head_width": 8}),
+        ("iscf", {"widths": [8, 12, 16], "blocks": 1}),
+        ("super_token", {"widths": [8, 16, 24], "depths": [1, 1, 1], "heads": 4}),
+        ("ffpn", {"widths": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "features": 8, "hidden": 16, "threshold": 0.0}),
+    ],
+)
+def test_every_network_for_pictures_answers_alike_in_half_precision(name: str, arguments: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    network = build("slicewise", {"network": name, "arguments": arguments, "inputs": 2, "classes": 3}).eval()
+    x = torch.randn(1, 2, 2, 32, 64)
+    with torch.inference_mode():
+        exact = network(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(x).float()
+    assert exact.shape == half.shape == (1, 3, 2, 32, 64)
+    assert exact.isfinite().all() and half.isfinite().all()
+    assert (exact - half).abs().mean() < 0.1 * exact.std()

@@ -18,7 +18,7 @@ scaling factors (3 -> ReLU -> 3 -> sigmoid), and that queries look the context u
 linear layer changes rows and columns of a context, so it is two matrices.
 
 Parameters with three inputs: 21.57 million without ISCF, 22.49 with. The paper's 23.43 are exactly the public code's,
-of which 1.1 million belong to layers that never run; its 22.31 without ISCF would leave 1.12 for ISCF (0.92 here, 3.6
+of which 1.2 million belong to layers that never run; its 22.31 without ISCF would leave 1.12 for ISCF (0.92 here, 3.6
 in the code), although the text says that it needs none.
 
 The loss is binary cross-entropy, which for two classes is the cross-entropy of their logits; more classes are no part
