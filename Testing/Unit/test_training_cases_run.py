@@ -290,6 +290,15 @@ def test_a_model_of_another_network_cannot_be_begun_with(place: Path, tmp_path: 
         run(tmp_path / "vnet.json", place / "data", tmp_path / "run", start=str(place / "run" / "model"))
 
 
+def test_what_the_card_is_to_say_is_checked_before_the_training(place: Path, tmp_path: Path) -> None:
+    for card, message in (({"colour": "red"}, "colour is not a field"), ({"limits": "none"}, "limits: must be a list")):
+        with pytest.raises(UsageError, match=message):
+            run(place / "tiny.json", place / "data", tmp_path / "run", card=card)
+    (tmp_path / "My Recipe.json").write_text((place / "tiny.json").read_text())
+    with pytest.raises(UsageError, match="name: must match"):
+        run(tmp_path / "My Recipe.json", place / "data", tmp_path / "run")
+
+
 def test_recipes_and_requests_say_what_is_wrong_with_them(tmp_path: Path) -> None:
     for changes, message in (
         ({"training": {"optimizer": "lion"}}, "optimizer must be one of"),

@@ -11,17 +11,35 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ...errors import WriteError
+from ...errors import UsageError, WriteError
 from ...models import read_card, write_weights
-from ...models.card import CARD_NAME, SCHEMA_VERSION
+from ...models.card import CARD_NAME, SCHEMA_VERSION, schema
+from ...models.schema import problems
 from ...models.task_card import WEIGHTS
 from .config import CasesRecipe
 from .measure import Scores
 from .plan import Plan
 from .report import Report
 
+_OF_TRAINING = ("data", "data_license")
+"""What a recipe's card says of the training."""
 _MARGIN = 3.0
 """A volume this many times beyond those of the training cases is not believable."""
+
+
+def check_card(recipe: CasesRecipe) -> None:
+    """Before hours of work: what the recipe and the user say for the card is something that a card can hold.
+
+    Raises:
+        UsageError: a field is unknown or has a wrong value, or the model's name cannot be one.
+    """
+    given = {"name": recipe.name, **{name: value for name, value in recipe.card.items() if name not in _OF_TRAINING}}
+    fields = schema()["properties"]
+    found = [f"{name} is not a field of a model's card" for name in given if name not in fields]
+    for name, value in given.items():
+        found += problems(value, fields[name], name, schema()) if name in fields else []
+    if found:
+        raise UsageError(f"The model's card: {'; '.join(found)}.")
 
 
 def export_cases_model(
@@ -49,8 +67,10 @@ def export_cases_model(
         WriteError: the folder cannot be written.
     """
     given = dict(recipe.card)
-    data = given.pop("data", f"{len(plan.trained)} labeled cases of the user's own")
-    data_license = given.pop("data_license", "not stated; ask whoever trained the model")
+    of_training = {
+        "data": f"{len(plan.trained)} labeled cases of the user's own",
+        "data_license": "not stated; ask whoever trained the model",
+    } | {name: given.pop(name) for name in _OF_TRAINING if name in given}
     limits = given.pop("limits", ())
     try:
         destination.mkdir(parents=True, exist_ok=True)
@@ -78,8 +98,7 @@ def export_cases_model(
             **({} if "instances" in given else {"plausible_volumes_ml": volume_ranges(report)}),
             "weights": {"file": WEIGHTS, "sha256": sha256},
             "training": {
-                "data": data,
-                "data_license": data_license,
+                **of_training,
                 "trained_on": list(plan.trained),
                 "held_out": list(plan.held_out),
                 **training,

@@ -19,7 +19,7 @@ from ..distributed import World
 from ..order import Order
 from .checks import check_cases
 from .config import CasesRecipe
-from .export import export_cases_model
+from .export import check_card, export_cases_model
 from .folder import find_cases
 from .network import takes_subsets, units
 from .plan import Plan, read_plan
@@ -148,6 +148,7 @@ class Run:
 
 def prepare_run(recipe: CasesRecipe, data: Path, folder: RunFolder, world: World, order: Order, watch: Watch) -> Run:
     """Check the cases, plan (or read the plan of the run that goes on), and bring the cases onto the network's grid."""
+    check_card(recipe)
     watch.stage(CHECKING)
     report = checked(data, recipe, watch)
     start = None if recipe.start is None else start_card(recipe.start, recipe.network)
