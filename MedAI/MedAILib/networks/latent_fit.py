@@ -27,7 +27,7 @@ class FitSettings:
         patience: looks without a better one until the fit ends; 0 makes every step and keeps the last.
     """
 
-    steps: int = 200
+    steps: int = 100
     rate: float = 5e-3
     voxels: int = 4096
     penalty: float = 1e-4

@@ -129,7 +129,7 @@ class NISF(nn.Module):
         scale: float = 1.0,
         encoder: bool = True,
         reach: float = 32.0,
-        steps: int = 200,
+        steps: int = 100,
         rate: float = 5e-3,
         voxels: int = 4096,
         penalty: float = 1e-4,
@@ -223,7 +223,7 @@ class NISF(nn.Module):
                 start,
                 self._coordinates(places.float(), box),
                 inside,
-                held_out_cells(places),
+                held_out_cells(places - places[0]),
                 self.fitting,
                 watch,
             )
