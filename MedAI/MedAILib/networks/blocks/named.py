@@ -44,8 +44,8 @@ def parted(spec: Spec) -> tuple[str, dict[str, Any]]:
         return "", {}
     if isinstance(spec, str):
         return spec.lower(), {}
-    name, *settings = spec
-    return str(name).lower(), {key: value for given in settings for key, value in given.items()}
+    parts: list[Any] = list(spec)
+    return str(parts[0]).lower(), dict(parts[1]) if len(parts) > 1 else {}
 
 
 def normalization(spec: Spec, dims: int, channels: int) -> nn.Module:
