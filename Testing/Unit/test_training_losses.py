@@ -5,6 +5,7 @@ import torch
 
 from MedAILib.training import losses
 from MedAILib.training.losses import DiceCrossEntropy
+from MedAILib.training.precision import autocast
 
 
 def naive(logits: torch.Tensor, target: torch.Tensor, dice_weight: float, balance: float) -> torch.Tensor:
@@ -76,3 +77,35 @@ def test_a_patch_of_pure_background_gives_a_finite_loss_and_gradient() -> None:
     assert torch.isfinite(loss)
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize(("kernel", "side"), [(5, 3), (5, 4), (3, 2)])
+def test_gradients_in_bfloat16_are_right_where_a_kernel_is_longer_than_the_volume(kernel: int, side: int) -> None:
+    """Torch leaves a part of them unwritten; what was in that memory before is made to stand out here."""
+    torch.manual_seed(0)
+    convolution = torch.nn.Conv3d(64, 64, kernel, padding=kernel // 2)
+    image = torch.randn(2, 64, side, side, side)
+
+    def gradient(precision: str) -> torch.Tensor:
+        convolution.zero_grad()
+        for count in (1 << 16, 1 << 20, 64 * 64 * kernel**3):
+            full = [torch.full((count,), 1e30) for _ in range(3)]
+            del full
+        with autocast(torch.device("cpu"), precision):
+            answer = convolution(image)
+        answer.float().square().mean().backward()
+        assert convolution.weight.grad is not None
+        return convolution.weight.grad.clone()
+
+    exact = gradient("float32")
+    for _ in range(3):
+        assert (gradient("bfloat16") - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+def test_other_convolutions_stay_in_bfloat16() -> None:
+    with autocast(torch.device("cpu"), "bfloat16"):
+        assert torch.nn.Conv3d(2, 2, 3, padding=1)(torch.rand(1, 2, 3, 3, 3)).dtype == torch.bfloat16
+        assert torch.nn.Conv3d(2, 2, 3, padding=1)(torch.rand(1, 2, 2, 3, 3)).dtype == torch.float32
+        assert torch.nn.Conv2d(2, 2, 3, padding=1)(torch.rand(1, 2, 2, 2)).dtype == torch.bfloat16
+    with autocast(torch.device("cpu"), "float32"):
+        assert torch.nn.Conv3d(2, 2, 3, padding=1)(torch.rand(1, 2, 3, 3, 3)).dtype == torch.float32
