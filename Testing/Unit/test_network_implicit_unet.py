@@ -214,3 +214,19 @@ def test_training_by_points_learns_a_ball_and_inference_finds_it_sparsely():
         found = network.eval()(image).argmax(1)
     overlap = 2 * int((found & truth.bool()).sum()) / int(found.sum() + truth.sum())
     assert overlap > 0.9 and network.decoded < 0.4
+
+
+@pytest.mark.parametrize("name", ["implicit-unet", "implicit-unet-fast"])
+def test_the_recipes_network_learns_by_its_objective(name):
+    from MedAILib.training.cases.batch import Batch
+    from MedAILib.training.cases.config import cases_recipe_from
+    from MedAILib.training.cases.objectives import make
+    from MedAILib.training.config import load_values
+
+    values, file = load_values(name)
+    recipe = cases_recipe_from({**values, "training": {**values["training"], "steps": 1}}, file)
+    network = build(recipe.network, {**recipe.arguments, "inputs": 2, "classes": 3}).train()
+    x, target = torch.randn(2, 2, 32, 16, 16), torch.randint(0, 3, (2, 32, 16, 16), dtype=torch.uint8)
+    batch = Batch(x, target, (0, 1), ((32, 16, 16),) * 2, 0.0, (1,))
+    make(recipe.objective, recipe.objective_arguments)(network, batch).backward()
+    assert all(each.grad.isfinite().all() and each.grad.abs().max() > 0 for each in network.encoder.levels.parameters())

@@ -206,3 +206,19 @@ def test_the_engine_runs_it_by_windows(precision):
 def test_a_backbone_without_a_pyramid_is_refused():
     with pytest.raises(ModelError, match="no pyramid"):
         build("morse", {"backbone": "pdv_net"})
+
+
+@pytest.mark.parametrize("name", ["morse-residual-unet", "morse-vnet"])
+def test_the_recipes_network_learns_by_its_objective(name):
+    from MedAILib.training.cases.batch import Batch
+    from MedAILib.training.cases.config import cases_recipe_from
+    from MedAILib.training.cases.objectives import make
+    from MedAILib.training.config import load_values
+
+    values, file = load_values(name)
+    recipe = cases_recipe_from({**values, "training": {**values["training"], "steps": 1}}, file)
+    model = build(recipe.network, {**recipe.arguments, "inputs": 2, "classes": 3}).train()
+    x, target = torch.randn(2, 2, 32, 16, 16), torch.randint(0, 3, (2, 32, 16, 16), dtype=torch.uint8)
+    batch = Batch(x, target, (0, 1), ((32, 16, 16),) * 2, 0.0, (1,))
+    make(recipe.objective, recipe.objective_arguments)(model, batch).backward()
+    assert model.backbone.head.weight.grad.abs().max() > 0 and model.renderer.last.weight.grad.abs().max() > 0
