@@ -135,7 +135,7 @@ def test_a_folder_of_objects_becomes_a_model_that_tells_them_apart(tmp_path: Pat
     (tmp_path / "objects.json").write_text(json.dumps(values), encoding="utf-8")
     asked = TrainRequest(str(tmp_path / "objects.json"), str(tmp_path / "data"), str(tmp_path / "run"), name="objects")
     card = read_card(run_request(asked, "cpu", lambda line: None).folder)
-    assert card.instances == {"threshold": 0.9, "boundary": 0.8}
+    assert card.instances == values["card"]["instances"]
     assert len(card.labels) == 1
     network = load_network(card)
     image = read_image(tmp_path / "data" / "images" / "first.nii.gz")

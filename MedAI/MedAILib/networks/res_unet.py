@@ -106,7 +106,11 @@ class ResUNetR(nn.Module):
     boundary as an additional task; of two classes it is the paper's sigmoid of the difference. The normalization is by
     groups of channels, where the published code has batches, as these are of two patches. Upsampled features are added
     to those of the way down as they are, which the published code passes through one more convolution at the finest
-    level.
+    level. Two steps around the network are left out. The slices are not denoised first: of the interpolation network
+    (two neighbors of a noisy slice give two kernels, and the sum of both convolutions replaces it) the text tells
+    neither layers nor size of the kernels nor how a noisy slice is recognized. There is one size of patches, not a
+    second training with larger ones (320 pixels; the text and the published code differ in the number of slices, 26
+    and 36).
 
     Args:
         inputs: channels of the image.
