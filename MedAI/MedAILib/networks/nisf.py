@@ -40,8 +40,8 @@ class Gabor(nn.Module):
         nn.init.uniform_(self.project.weight[:, :coordinates], -10.0, 10.0)
         nn.init.uniform_(self.project.bias, -math.pi, math.pi)
         with torch.no_grad():
-            self.project.weight /= frequency
-            self.project.bias /= frequency
+            self.project.weight.div_(frequency)
+            self.project.bias.div_(frequency)
             self.project.bias[outputs:] = 0.0
 
     def wave(self, projected: torch.Tensor) -> torch.Tensor:

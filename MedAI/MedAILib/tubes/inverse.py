@@ -92,16 +92,16 @@ def _asked(
         a = (1.0 - share) * (before @ right[number]) + share * (after @ right[number + 1])
         b = (1.0 - share) * (before @ up[number]) + share * (after @ up[number + 1])
         away = np.hypot(a, b)
-        at = tuple(grid[between & (away <= radius)].T)
         kept = between & (away <= radius)
+        at: tuple[np.ndarray, ...] = tuple(grid[kept].T)
         times[at] = np.minimum(times[at] + 1, 200)
         closer = away[kept] < nearest[at]
         at = tuple(axis[closer] for axis in at)
         nearest[at] = away[kept][closer]
         stack = np.stack((number - 1 + share, b / spacing + half, a / spacing + half))
-        places[(slice(None), *at)] = stack[:, kept][:, closer]
+        places[:, at[0], at[1], at[2]] = stack[:, kept][:, closer]
     where = np.nonzero(np.isfinite(nearest))
-    return where, places[(slice(None), *where)], int(np.count_nonzero(times > 1))
+    return where, places[:, where[0], where[1], where[2]], int(np.count_nonzero(times > 1))
 
 
 def _with_ends(planes: Reformation) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

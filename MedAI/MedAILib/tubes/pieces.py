@@ -116,7 +116,7 @@ def thinned(part: np.ndarray, spacing: Spacing, name: str) -> Piece:
     depth = distance_transform_edt(padded, spacing)
     side = 0.0
     path, extent = _longest_way(padded, np.ones(padded.shape), spacing)
-    thin = np.zeros((0, 3), int)
+    thin, kept, radius = np.zeros((0, 3), int), 0.0, 0.0
     if skeleton.any():
         thin, kept = _longest_way(skeleton, np.ones(padded.shape), spacing)
         radius = float(np.median(depth[tuple(thin.T)]))

@@ -104,14 +104,14 @@ class Reformation:
         Raises:
             KeyError, TypeError, ValueError: it is something else.
         """
-        rows = [np.array(data[name], float).reshape(-1, 3) for name in ("centers", "right", "up")]
+        centers, right, up = (np.array(data[name], float).reshape(-1, 3) for name in ("centers", "right", "up"))
         k, j, i = (int(count) for count in data["native"]["shape"])
         bend = float("inf") if data["bend"] is None else float(data["bend"])
         step, spacing, size = float(data["step"]), float(data["spacing"]), int(data["size"])
         affine = np.array(data["native"]["affine"], float).reshape(4, 4)
-        if len({len(row) for row in rows}) > 1 or len(rows[0]) < 1 or min(step, spacing, size) <= 0:
+        if len(centers) < 1 or not len(centers) == len(right) == len(up) or min(step, spacing, size) <= 0:
             raise ValueError("the planes do not fit together")
-        return cls(*rows, step, spacing, size, str(data["kind"]), (k, j, i), affine, bend)
+        return cls(centers, right, up, step, spacing, size, str(data["kind"]), (k, j, i), affine, bend)
 
 
 def lay_planes(

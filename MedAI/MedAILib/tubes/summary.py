@@ -54,9 +54,10 @@ class TubeSummary:
     @classmethod
     def from_json(cls: type[S], data: Mapping[str, Any]) -> S:
         """The summary that :meth:`to_json` wrote."""
-        values = {each.name: data[each.name] for each in fields(cls)}
+        values: dict[str, Any] = {each.name: data[each.name] for each in fields(cls)}
+        values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         values["warnings"] = tuple(Warned(**warned) for warned in data["warnings"])
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True)
