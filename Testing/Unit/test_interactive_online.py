@@ -96,6 +96,15 @@ def test_a_correction_changes_only_what_hangs_together_with_it():
     assert not (play.mask & ~before).any()
 
 
+def test_a_short_negative_stroke_takes_little_away():
+    # Nothing but noise, so that nothing in the image says where to end.
+    mask = ball(radius=12.0)
+    play = Play(picture(np.zeros(SHAPE, bool)), mask=mask)
+    play.draw(stroke((15, 12, 19), (15, 12, 21), positive=False))
+    gone = mask & ~play.mask
+    assert gone[15, 12, 19:22].all() and gone.sum() < 4.0 / 3.0 * np.pi * 4.0**3
+
+
 def test_a_prompt_that_agrees_changes_nothing():
     truth = ball()
     play = Play(picture(truth), mask=truth)

@@ -59,6 +59,13 @@ def test_a_right_mask_stays_nearly_as_it_is():
     assert dice(whole(refine(picture(truth), truth, 3.0), truth), truth) > 0.98
 
 
+def test_a_mask_without_edges_nearby_stays_where_it_is():
+    """Noise alone is no reason to move."""
+    mask = ball(10.0)
+    after = whole(refine(picture(np.zeros(SHAPE, bool)), mask, 3.0), mask)
+    assert dice(after, mask) > 0.97
+
+
 def test_other_parts_far_away_count_in_the_volumes():
     truth, mask = ball(10.0), ball(8.0)
     mask[0, 0, 0] = True
