@@ -190,20 +190,31 @@ def row(model: str, image: str, options: argparse.Namespace, models: Path) -> st
     one, two = (np.load(models / f"{name}.npy") for name in contenders)
     cpu = {name: median(run.cpu for run in found) for name, found in runs.items()}
     peak = {name: median(run.peak for run in found) for name, found in runs.items()}
-    voxels = int((one > 0).sum())
+    labeled = int((one > 0).sum())
     return (
-        f"| {model} | {image} | {100 * np.mean(one == two):.4f} | {int((one != two).sum())} of {voxels} "
+        f"| {model} | {image} | {100 * np.mean(one == two):.4f} | {int((one != two).sum())} of {labeled} "
         f"| {cpu['theirs']:.2f} | {cpu['ours']:.2f} | {cpu['ours'] / cpu['theirs']:.2f} "
         f"| {peak['theirs']:.0f} | {peak['ours']:.0f} | {peak['ours'] / peak['theirs']:.2f} |"
     )
 
 
+def voxels(image: Path) -> tuple[int, ...]:
+    """Of an image file, (i, j, k)."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(image))
+    reader.ReadImageInformation()
+    return tuple(reader.GetSize())
+
+
 def table(options: argparse.Namespace) -> Iterator[str]:
     """All lines of the report."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "monai", "nnunetv2"))
+    sizes = "; ".join(f"{name}: {' x '.join(map(str, voxels(IMAGES[name]())))} voxels" for name in options.images)
     yield (
         f"{options.threads} thread(s) of {processor()}, {packages}; medians of {options.repeat}. Networks trained for "
-        f"{options.steps} steps on hippocampus crops. Crop: 35 x 51 x 36 voxels or so; brain: 224 x 192 x 160 or so."
+        f"{options.steps} steps on hippocampus crops. {sizes}."
     )
     yield ""
     yield (
