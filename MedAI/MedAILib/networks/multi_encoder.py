@@ -38,6 +38,27 @@ class GatedResidual(nn.Sequential):
         )
 
 
+class Encoder(nn.Module):
+    """What one volume holds at each resolution.
+
+    Args:
+        widths: channels, finest first.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList([GatedResidual(1, widths[0])])
+        self.stages.extend(GatedResidual(fine, coarse, stride=2) for fine, coarse in pairwise(widths))
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Features (n, widths[level], k / 2^level, ...) of a volume (n, 1, k, j, i)."""
+        found = []
+        for stage in self.stages:
+            x = stage(x)
+            found.append(x)
+        return found
+
+
 class CascadedPyramid(nn.Module):
     """Means over squares of each slice, from the whole to small parts, each added before the next is taken.
 
@@ -80,13 +101,7 @@ class MultiEncoderUNet(nn.Module):
     def __init__(self, inputs: int = 5, classes: int = 2, widths: Sequence[int] = (16, 32, 64, 128, 256)) -> None:
         super().__init__()
         self.inputs, self.multiple = inputs, 2 ** (len(widths) - 1)
-        self.encoders = nn.ModuleList(
-            nn.ModuleList([
-                GatedResidual(1, widths[0]),
-                *(GatedResidual(fine, coarse, stride=2) for fine, coarse in pairwise(widths)),
-            ])
-            for _ in range(inputs)
-        )  # fmt: skip
+        self.encoders = nn.ModuleList(Encoder(widths) for _ in range(inputs))
         self.merges = nn.ModuleList(nn.Conv3d(inputs * width, width, 1) for width in widths)
         self.pyramid = CascadedPyramid(widths[-1])
         down = list(reversed(widths))
@@ -108,11 +123,7 @@ class MultiEncoderUNet(nn.Module):
             raise ValueError("one of the volumes is missing, and this network needs all of them")
         levels: list[list[torch.Tensor]] = []
         for number, encoder in enumerate(self.encoders):
-            found, seen = [], x[:, number, None]
-            for stage in encoder:
-                seen = stage(seen)
-                found.append(seen)
-            levels.append(found)
+            levels.append(encoder(x[:, number, None]))
         merged = [merge(torch.cat(each, 1)) for merge, each in zip(self.merges, zip(*levels, strict=True), strict=True)]
         y = self.pyramid(merged.pop())
         outputs = []

@@ -75,7 +75,7 @@ class VolumeTransformer(nn.Module):
         """
         tokens = self.embed(x)
         shape = tokens.shape
-        places = self.places
+        places: torch.Tensor = self.places
         if places.shape[2:] != shape[2:]:
             places = functional.interpolate(places, shape[2:], mode="trilinear")
         rows = (tokens + places).flatten(2).transpose(1, 2)

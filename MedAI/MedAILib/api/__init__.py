@@ -1,0 +1,21 @@
+"""The calls that scripts, the shell and Slicer's console use: one for each task."""
+
+from .interacting import interact
+from .registering import register, register_files, run_registration
+from .segmenting import run_job, segment, segment_file
+from .superresolving import run_superresolution, superresolve, superresolve_files
+from .training import train
+
+__all__ = [
+    "interact",
+    "register",
+    "register_files",
+    "run_job",
+    "run_registration",
+    "run_superresolution",
+    "segment",
+    "segment_file",
+    "superresolve",
+    "superresolve_files",
+    "train",
+]
