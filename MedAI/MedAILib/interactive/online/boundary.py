@@ -22,7 +22,7 @@ _TRUST = 0.05
 _SHARP = 0.5
 _SMOOTH = 0.5
 _STEPS = 60
-_STEEPER = 1.2
+_STEEPER = 1.7
 """How many times as steep as before an edge has to be for a part of the boundary to move there."""
 
 

@@ -139,15 +139,15 @@ class Scene:
     def _bounded(self, found: torch.Tensor, now: torch.Tensor, near: torch.Tensor, away: torch.Tensor) -> torch.Tensor:
         """What was found, as far as the newest prompt tells, however alike all looks.
 
-        A click changes a third of the object at most and a negative stroke about what it runs through; a positive one
-        either, since it may lie across a long object. Of more than that, the part counts that is nearest to the prompt,
-        and nearer than what is known.
+        A negative click takes a third of the object at most and a negative stroke about what it runs through. What is
+        positive adds as much as the larger of both, since it may lie across a long object. Of more than that, the part
+        counts that is nearest to the prompt, and nearer than what is known.
         """
         task, before = self._task, now > 0.5
         change = (found > 0.5) & ~before if task.positive else before & (found <= 0.5)
         ball = 4.0 / 3.0 * np.pi * (self._settings.told * task.length) ** 3 / np.prod(self._region.spacing)
         third = int(before.sum()) / 3.0
-        most = max(1, int(third if task.pointed else max(ball, third) if task.positive else ball))
+        most = max(1, int(max(ball, third) if task.positive else third if task.pointed else ball))
         nearest = away[change]
         if len(nearest) <= most:
             return found
