@@ -195,7 +195,6 @@ def make_plan(
     patch: Shape,
     batch: int,
     seed: int,
-    intensity: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Put everything together.
 
@@ -206,7 +205,6 @@ def make_plan(
         grid, patch: see :func:`choose_grid`, :func:`choose_patch`.
         batch: patches per step, if the settings do not say.
         seed: draws the cases to hold out.
-        intensity: of a model that is trained further.
 
     Raises:
         UsageError: a case that is to be held out is not there, or none is left to train on.
@@ -214,11 +212,10 @@ def make_plan(
     facts = report.facts
     ct = all(one.ct for one in facts)
     modality = settings.modality or report.modality or ("CT" if ct else "OT" if facts[0].shape[0] == 1 else "MR")
-    prepared, sentence = (
-        (settings.intensity or intensity, "Intensities as asked for.")
-        if settings.intensity or intensity
-        else _intensity(report, modality)
-    )
+    if settings.intensity is not None:
+        intensity, sentence = dict(settings.intensity), "Intensities as asked for."
+    else:
+        intensity, sentence = _intensity(report, modality)
     trained, held_out = split(report, validation, seed)
     table = report.table
     if settings.instances:
@@ -235,7 +232,7 @@ def make_plan(
     return Plan(
         orientation=grid.orientation,
         spacing=grid.spacing,
-        intensity=dict(prepared or {}),
+        intensity=intensity,
         patch=patch,
         batch=settings.batch or batch,
         channels=facts[0].channels,

@@ -41,7 +41,7 @@ def look_at(
     report = check_cases(request.data, progress, recipe.plan.instances, takes_subsets(recipe.network))
     if report.fatal:
         return report, None
-    start = None if recipe.start is None else start_card(recipe.start, recipe.network)
+    start = None if recipe.start is None else start_card(recipe.start, recipe.network, recipe.arguments)
     return report, planned(report, recipe, start, choose(device).torch)
 
 

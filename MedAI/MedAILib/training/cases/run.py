@@ -151,7 +151,7 @@ def prepare_run(recipe: CasesRecipe, data: Path, folder: RunFolder, world: World
     check_card(recipe)
     watch.stage(CHECKING)
     report = checked(data, recipe, watch)
-    start = None if recipe.start is None else start_card(recipe.start, recipe.network)
+    start = None if recipe.start is None else start_card(recipe.start, recipe.network, recipe.arguments)
     if world.first and not (folder.path / PLAN).is_file():
         folder.write(PLAN, planned(report, recipe, start, world.device).to_json())
     world.wait()

@@ -52,18 +52,19 @@ class Start:
         return f"Begun with {self.card.name} {self.card.version}: {self.taken} of {self.all} tensors{known}."
 
 
-def start_card(name: str, network: str) -> ModelCard:
+def start_card(name: str, network: str, arguments: Mapping[str, Any]) -> ModelCard:
     """The card of the model to begin with.
 
     Args:
         name: of an installed model, or path of a model folder.
-        network: of the recipe.
+        network, arguments: of the recipe.
 
     Raises:
         ModelError: there is no such model, or it is of another network.
     """
     card = ModelStore().find(name)
-    if card.network != network:
+    inner = card.network_arguments.get("network"), arguments.get("network")  # what a "slicewise" one runs on slices
+    if card.network != network or inner[0] != inner[1]:
         raise ModelError(
             f"The model {card.name} is a {card.network!r}, the recipe trains a {network!r}; begin with a model of the "
             "same network, or take the recipe of that network."
