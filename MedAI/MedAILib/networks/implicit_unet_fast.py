@@ -13,7 +13,7 @@ new:
   a window lies.
 - *A small decoder*, for which a point costs about as much as what has to be read for it.
 - *All voxels at once* where that is cheaper: the projections enlarged twofold, and 1x1x1 convolutions. So predictions
-  of large organs, with boundaries everywhere, are never slower than the U-Net with the same encoder.
+  of large organs, with boundaries everywhere, are not slower than those of the U-Net with the same encoder.
 
 Both ways give the same logits. Dropout, weight normalization, coordinates and the smoothing at the end, which was to
 hide the patches, are left out.
@@ -31,8 +31,8 @@ from ..geometry import Shape
 from .blocks.sparse_decoding import SPACING, sparse_then_fine
 from .implicit_unet import CONVOLUTIONS, Encoder, across, places, shape_of
 
-BREAK_EVEN = 0.6
-"""Share of voxels from which on all at once are cheaper; `Testing/Benchmarks/implicit.py` measures it."""
+BREAK_EVEN = 0.5
+"""Share of voxels from which on all at once are cheaper; by Testing/Benchmarks/implicit.md it is 0.4 to 0.6."""
 
 
 class FastImplicitUNet(nn.Module):
