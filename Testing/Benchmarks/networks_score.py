@@ -1,13 +1,16 @@
-"""What one trained model is worth on the cases for testing, and what it costs: run by ``networks.py`` in a process of
-its own, so that the peak memory is the model's."""
+"""What one trained model is worth on the cases for testing, and what it costs.
+
+``networks.py`` runs it in a process of its own, so that the peak memory is the model's. With ``--card`` the figures go
+into the model's card: ``python Testing/Benchmarks/networks_score.py MODEL_FOLDER score.json --card``.
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import resource
 import statistics
-import sys
 import time
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from MedAILib.files.reading import read_image
 from MedAILib.image import Kind
 from MedAILib.models import ModelCard, load_network, read_card
+from MedAILib.models.card import CARD_NAME
 from MedAILib.pipeline.request import Request
 from MedAILib.pipeline.segment import STAGES, segment
 from MedAILib.pipeline.stages import Stages
@@ -83,5 +87,35 @@ def measure(folder: Path) -> dict[str, Any]:
     }
 
 
+def write_card(folder: Path, figures: dict[str, Any]) -> None:
+    """Add the means over the cases for testing to a model's card, in the place of earlier ones."""
+    file = folder / CARD_NAME
+    card = json.loads(file.read_text(encoding="utf-8"))
+    cases = hippocampus().test
+    dataset = f"{len(cases)} hippocampus crops never trained on ({cases[0].name} to {cases[-1].name})"
+    command = f"python Testing/Benchmarks/networks_score.py {folder.name} score.json --card"
+    fresh = [
+        {"dataset": dataset, "metric": f"{words}, {name}", "value": round(statistics.fmean(rows[metric]), 4)}
+        for name, rows in figures["classes"].items()
+        for metric, words in zip(METRICS, ("Dice", "HD95, mm", "surface Dice at 1 mm"), strict=True)
+    ]
+    kept = [one for one in card["measured"] if one["dataset"] != dataset]
+    card["measured"] = [{**one, "command": command} for one in fresh] + kept
+    file.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Score one model."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path, help="model folder")
+    parser.add_argument("output", type=Path, help="JSON file for the figures")
+    parser.add_argument("--card", action="store_true", help="also write the figures into the model's card")
+    options = parser.parse_args()
+    figures = measure(options.model)
+    options.output.write_text(json.dumps(figures), encoding="utf-8")
+    if options.card:
+        write_card(options.model, figures)
+
+
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(json.dumps(measure(Path(sys.argv[1]))), encoding="utf-8")
+    main()
