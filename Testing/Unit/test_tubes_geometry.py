@@ -55,6 +55,12 @@ def test_an_image_leads_the_bridge_around_a_bend_that_the_parts_do_not_tell():
     assert off[1] <= whole.radius and off[1] < off[0]
 
 
+def test_stubby_parts_are_joined_end_to_end_and_not_corner_to_corner():
+    whole = tube(60.0, 56.0, 4.0, (1.0, 1.0, 1.0), oblique=True)
+    line = find_centerline(whole.broken((19.0, 8.0), (37.0, 8.0)))  # the part between is 10 mm long and 8 mm wide
+    assert line.length == pytest.approx(64.0, abs=4.0) and whole.off(line.points[10:-10]).max() < 1.5
+
+
 def test_the_line_is_between_voxels_and_evenly_stepped():
     whole = tube(40.0, oblique=True, **THIN)
     line = find_centerline(whole.mask)

@@ -16,6 +16,9 @@ MOST = 64
 LEAST = 4
 """Parts of fewer voxels are specks."""
 
+STUBBY = 6.0
+"""A part that is no longer from corner to corner than so many radii tells no direction."""
+
 
 @dataclass(frozen=True, eq=False)
 class Piece:
@@ -91,7 +94,8 @@ def thinned(part: np.ndarray, spacing: Spacing, name: str) -> Piece:
     In the caps of a tube the skeleton runs into corners, so a radius is cut off at both ends of a way that is long
     enough. Thinning can eat up a tube that is two voxels wide from its ends; where the skeleton falls short of the
     part by more than a radius at either end and a voxel, the way of least cost from end to end through the part takes
-    its place, which prefers voxels far from the surface.
+    its place, which prefers voxels far from the surface. A part hardly longer than wide tells no
+    direction, its longest way runs from corner to corner; its middle stands for it.
 
     Args:
         part: (k, j, i) bool, connected.
@@ -128,6 +132,10 @@ def thinned(part: np.ndarray, spacing: Spacing, name: str) -> Piece:
     else:
         path, _ = _longest_way(padded, 1.0 / np.maximum(depth, min(spacing)) ** 2, spacing, (path[0], path[-1]))
         radius = float(np.median(depth[tuple(path.T)]))
+    if extent < STUBBY * radius:
+        voxels = np.argwhere(padded)
+        offsets = (voxels - voxels.mean(axis=0)) * np.asarray(spacing)
+        path = voxels[[np.linalg.norm(offsets, axis=1).argmin()]]
     along = arc_lengths(path * np.asarray(spacing))
     if along[-1] > 4.0 * radius:
         path = path[(along >= radius) & (along <= along[-1] - radius)]
