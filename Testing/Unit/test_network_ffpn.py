@@ -153,6 +153,14 @@ def test_anchors_lie_in_the_middle_of_their_places() -> None:
     assert anchors[9 * 7, :2].tolist() == [11.5, 11.5]
 
 
+def test_with_three_stages_the_pyramid_is_twice_as_fine() -> None:
+    network = FFPN(**SMALL | {"widths": [8, 16, 16], "depths": [1, 1, 1]})
+    assert (network.multiple, network.stride) == (16, 4)
+    found = network.proposals(torch.randn(1, 1, 32, 48))
+    assert found.offsets.shape == (1, 8 * 12 * 9, 30)
+    assert found.anchors[9, :2].tolist() == [5.5, 1.5]
+
+
 def test_close_proposals_are_averaged_and_others_left_out() -> None:
     network = FFPN(**SMALL)
     anchors = torch.stack([ellipse(20, 20, 10, 10), ellipse(20.4, 20, 10, 10), ellipse(50, 20, 10, 10)])

@@ -14,8 +14,9 @@ contour in pixels, up to eight, positive inside; those of the background are 0.
 
 What the paper leaves open, and how it is here:
 
-- Backbone: a ResNet from scratch; P3, P2, P1 lie at an 8th, 16th and 32nd of the resolution and predict orders 5-7, 3-4
-  and 1-2. "Three sibling convolutions" are one each for orders, center and scores, followed by a 3x3 convolution each.
+- Backbone: a ResNet from scratch; P3, P2, P1 lie at an 8th, 16th and 32nd of the resolution (with a backbone of three
+  stages at a 4th, 8th and 16th, for small objects) and predict orders 5-7, 3-4 and 1-2. "Three sibling convolutions"
+  are one each for orders, center and scores, followed by a 3x3 convolution each.
 - Group instead of batch normalization.
 - Boxes around the points have a quarter of the contour's larger side, at least two places of P3, and 3 x 3 bins.
 - One object for each class and picture, as CSR has it ("to represent the same object"): the one with the best score, if
@@ -43,7 +44,6 @@ from .contours.fourier import moved, points_of
 from .contours.masks import signed_distance
 from .contours.overlap import boxes, overlap
 
-_STRIDE = 8
 _BEST = 20
 _CLOSE = 0.7
 _FAR = 8.0
@@ -91,13 +91,16 @@ class Refinement(nn.Module):
         kept: channels that are looked at.
         hidden: of the perceptron.
         orders: of the contours.
+        stride: pixels from place to place.
         points: on a contour; its center comes in addition.
         bins: along the sides of the box around each point.
     """
 
-    def __init__(self, features: int, kept: int, hidden: int, orders: int, points: int = 16, bins: int = 3) -> None:
+    def __init__(
+        self, features: int, kept: int, hidden: int, orders: int, stride: int, points: int = 16, bins: int = 3
+    ) -> None:
         super().__init__()
-        self.points, self.bins = points, bins
+        self.stride, self.points, self.bins = stride, points, bins
         self.reduce = ConvNorm2d(features, kept, 1)
         self.perceptron = nn.Sequential(
             nn.Linear((points + 1) * bins * bins * kept, hidden),
@@ -113,8 +116,8 @@ class Refinement(nn.Module):
             places = torch.cat([points_of(contours, self.points), contours[..., None, :2]], -2)
             extent = boxes(contours)
         side = (extent[..., 2:] - extent[..., :2]).amax(-1) / 4
-        side = side.clamp_min(2 * _STRIDE)[..., None].expand(places.shape[:-1])
-        seen = roi_align(self.reduce(features), (places + 0.5) / _STRIDE, side / _STRIDE, self.bins)
+        side = side.clamp_min(2 * self.stride)[..., None].expand(places.shape[:-1])
+        seen = roi_align(self.reduce(features), (places + 0.5) / self.stride, side / self.stride, self.bins)
         return self.perceptron(seen.flatten(2)).float()
 
 
@@ -152,7 +155,8 @@ class FFPN(nn.Module):
     Args:
         inputs: channels of the picture.
         classes: number of classes, background included.
-        widths: channels of the backbone at a 4th, an 8th, a 16th and a 32nd of the resolution.
+        widths: channels of the backbone at a 4th, an 8th, a 16th and perhaps a 32nd of the resolution; the pyramid is
+            made of the last three, so that with three it is twice as fine, for small objects.
         depths: its residual blocks there.
         features: channels of the pyramid.
         orders: N, by level: P1, P2, P3.
@@ -163,6 +167,7 @@ class FFPN(nn.Module):
 
     Attributes:
         multiple: every side of an input must be divisible by this.
+        stride: pixels between the places of P3.
         shapes: (anchors, 4 N) the typical contours, in pixels.
         ready: whether they come from training cases.
     """
@@ -184,18 +189,27 @@ class FFPN(nn.Module):
         threshold: float = 0.3,
     ) -> None:
         super().__init__()
-        if len(widths) != 4 or len(depths) != 4 or len(orders) != 3 or min(orders) < 1 or classes < 2:
-            raise ValueError("widths and depths must be four numbers, orders three, and classes 2 or more")
-        self.multiple, self.threshold = 32, threshold
+        if (
+            len(widths) not in (3, 4)
+            or len(depths) != len(widths)
+            or len(orders) != 3
+            or min(orders) < 1
+            or classes < 2
+        ):
+            raise ValueError("widths and depths must be three or four numbers, orders three, and classes 2 or more")
+        self.multiple, self.threshold = 2 ** (len(widths) + 1), threshold
+        self.stride = self.multiple // 4
         self.orders, self.objects, self.count = tuple(orders), classes - 1, anchors
         self.backbone = ResNet2d(inputs, widths, depths)
-        self.lateral = nn.ModuleList(nn.Conv2d(width, features, 1) for width in reversed(widths[1:]))
+        self.lateral = nn.ModuleList(nn.Conv2d(width, features, 1) for width in reversed(widths[-3:]))
         self.smooth = nn.ModuleList(nn.Conv2d(features, features, 3, padding=1) for _ in orders)
         self.heads = nn.ModuleList(
             Head(features, anchors * 4 * number, anchors * 2, anchors * self.objects) for number in orders
         )
         total = sum(orders)
-        self.refinement = Refinement(3 * features, max(8, features // 4), hidden, total) if refine else None
+        self.refinement: Refinement | None = None
+        if refine:
+            self.refinement = Refinement(3 * features, max(8, features // 4), hidden, total, self.stride)
         self.register_buffer("shapes", circles(anchors, total))
         self.register_buffer("ready", torch.zeros(()))
         for head in self.heads:
@@ -210,13 +224,13 @@ class FFPN(nn.Module):
             torch.arange(width, device=self.shapes.device),
             indexing="ij",
         )
-        centers = (torch.stack([x, y], -1).flatten(0, 1) + 0.5) * _STRIDE - 0.5
+        centers = (torch.stack([x, y], -1).flatten(0, 1) + 0.5) * self.stride - 0.5
         places = centers[:, None].expand(-1, self.count, -1)
         return torch.cat([places, self.shapes.expand(len(centers), -1, -1)], -1).flatten(0, 1).float()
 
     def pyramid(self, x: torch.Tensor) -> list[torch.Tensor]:
         """P1, P2, P3, all at P3's size."""
-        maps = list(reversed(self.backbone(x)[1:]))
+        maps = list(reversed(self.backbone(x)[-3:]))
         top: torch.Tensor | None = None
         found = []
         for each, lateral, smooth in zip(maps, self.lateral, self.smooth, strict=True):

@@ -14,6 +14,10 @@ from ....networks.contours.overlap import box_iou, boxes, overlap, polar_iou, ra
 from ....networks.ffpn import FFPN, Proposals
 from ..batch import Batch
 
+_KNEE = 0.1
+"""Of the smooth L1, in units of the anchors' ellipses: at 1, next to all differences would lie in its flat part."""
+_WEIGHT = 2.0
+
 
 class Contours:
     """Center, shape, overlap and class of contours (Chen et al. 2023, FFPN, Eq. 2 and 3).
@@ -22,11 +26,12 @@ class Contours:
     cross-entropy plus 0.75 times focal loss of the classes; the first three again for the refined contours. An anchor
     is positive from an overlap of 0.25 with an object, negative below 0.10, and ignored in between.
 
-    What the paper leaves open: the means (over positive anchors; both class losses are sums over all anchors divided by
-    the number of positive ones); the focal loss' gamma 2 and alpha 0.25; an object that no anchor overlaps enough has
-    the best one as its positive; an object is the largest part of its class; contours are refined, and learned from,
-    where the averaged proposal overlaps the object by 0.25 at least. The anchors are clustered from the contours of the
-    first ``gather`` batches, during which nothing else is learned.
+    What the paper leaves open: the smooth L1's knee (0.1) and weight (2), chosen on a patient for validation; the means
+    (over positive anchors; both class losses are sums over all anchors divided by the number of positive ones); the
+    focal loss' gamma 2 and alpha 0.25; an object that no anchor overlaps enough has the best one as its positive; an
+    object is the largest part of its class; contours are refined, and learned from, where the averaged proposal
+    overlaps the object by 0.25 at least. The anchors are clustered from the contours of the first ``gather`` batches,
+    during which nothing else is learned.
 
     Args:
         gather: batches whose contours make the anchors.
@@ -123,6 +128,6 @@ def loss_of(found: Proposals, truth: torch.Tensor, there: torch.Tensor, count: i
 def _apart(by: torch.Tensor, anchors: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Location, Fourier and contour loss of offsets (m, 2 + 4 N) from anchors."""
     wanted = offsets(truth, anchors)
-    location = functional.smooth_l1_loss(by[:, :2], wanted[:, :2])
-    fourier = functional.smooth_l1_loss(by[:, 2:], wanted[:, 2:])
-    return location + fourier + (1 - overlap(moved(anchors, by), truth)).mean()
+    location = functional.smooth_l1_loss(by[:, :2], wanted[:, :2], beta=_KNEE)
+    fourier = functional.smooth_l1_loss(by[:, 2:], wanted[:, 2:], beta=_KNEE)
+    return _WEIGHT * (location + fourier) + (1 - overlap(moved(anchors, by), truth)).mean()
