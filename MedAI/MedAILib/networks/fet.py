@@ -24,6 +24,8 @@ What the paper leaves open, and how it is here (the authors' public code, where 
 - The boundary features are widened to the values' depth by a linear layer and pass a sigmoid before they are added.
 - The queries' softmax goes over channels, as Eq. 2 says (over places in the code, which also mixes heads and places up
   by a reshape).
+- The recipe learns with AdamW instead of SGD at 0.05, which was behind on the patient for validation after 400 steps
+  (Dice 0.58 against 0.72).
 - The 3x3 convolution on the bands is followed by group normalization and ReLU (batch normalization in the code); the
   projection before the transform is linear, as the paper says.
 
