@@ -155,8 +155,8 @@ def report(options: argparse.Namespace, found: dict[str, dict[str, Any]]) -> Ite
         split.copy_to(data)
     yield f"Hippocampus MR: {len(split.train)} cases to train on, {len(split.test)} for testing; {options.steps} steps"
     yield f"of {BATCH} patches of {PATCH[0]} x {PATCH[1]} x {PATCH[2]} voxels; one thread of {processor()}."
-    yield "Dice ± standard deviation over cases and seeds, its mean ± that of the means of seeds (how many); HD95 in mm,"
-    yield "surface Dice at 1 mm; CPU seconds of the whole training, and of one case from the image to its labels."
+    yield "Dice ± standard deviation over cases and seeds, its mean ± that of the means of seeds (how many); HD95 in"
+    yield "mm, surface Dice at 1 mm; CPU seconds of the whole training, and of one case from the image to its labels."
     yield ""
     names = [f"Dice {name}" for name in split.classes.values()]
     head = ["network", "M parameters", "kMAC a voxel", "training CPU s", "case CPU s", "peak MB", *names]
