@@ -465,5 +465,5 @@ def test_too_few_steps_give_no_model_and_are_not_lost(desk: Any, panel: Any, ui:
 def test_a_scene_from_another_computer_brings_no_folder_of_it(panel: Any, trainer: TrainWorker, models: Path) -> None:
     from MedAISlicer.train.parameters import parameters
 
-    parameters().outputFolder = "/home/somebody/else/training"
+    parameters().outputFolder = str(models / "not" / "on" / "this" / "computer")
     assert open_tab(panel).outputFolderPathEdit.currentPath == str(models.parent / "training")
