@@ -249,7 +249,7 @@ def test_outside_the_networks_grid_the_background_is_certain() -> None:
 
 def test_scores_are_not_given_unless_asked_for_nor_where_windows_are_skipped() -> None:
     assert predict_labels(Linear(), np.ones((1, 4, 4, 4)), WindowOptions((4, 4, 4)), "cpu").scores is None
-    with pytest.raises(UsageError, match="skip_background"):
+    with pytest.raises(UsageError, match="windows are skipped"):
         WindowOptions((4, 4, 4), scores=True, skip_background=0.0)
 
 
