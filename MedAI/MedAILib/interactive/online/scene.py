@@ -145,7 +145,7 @@ class Scene:
         """
         task, before = self._task, now > 0.5
         change = (found > 0.5) & ~before if task.positive else before & (found <= 0.5)
-        ball = 4.0 / 3.0 * np.pi * (self._settings.told * task.length) ** 3 / np.prod(self._region.spacing)
+        ball = float(4.0 / 3.0 * np.pi * (self._settings.told * task.length) ** 3 / np.prod(self._region.spacing))
         third = int(before.sum()) / 3.0
         most = max(1, int(max(ball, third) if task.positive else third if task.pointed else ball))
         nearest = away[change]
