@@ -291,6 +291,14 @@ def _utilities(here: Desktop) -> dict[str, Any]:
             here.messages.append(("error", f"{message}\n\n{error}" if message else str(error)))
             raise
 
+    import slicer.util
+
+    set_layers = slicer.util.setSliceViewerLayers
+
+    def layers(*values: Any, **named: Any) -> None:
+        here.shown.append(named)
+        set_layers(*values, **named)
+
     def reload(name: str) -> None:
         here.unload(here.widgets[name])
         here.load(name)
@@ -308,6 +316,6 @@ def _utilities(here: Desktop) -> dict[str, Any]:
         lambda name: str(module_path(name)),
         reload,
         lambda *_: None,
-        lambda *_, **layers: here.shown.append(layers),
+        layers,
     )
     return dict(zip(UTILITIES, replacements, strict=True))

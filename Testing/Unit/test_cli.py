@@ -171,6 +171,6 @@ def test_train_hands_its_arguments_over(monkeypatch: pytest.MonkeyPatch, capsys:
         options["report"]({"step": 1})  # type: ignore[operator]
 
     monkeypatch.setattr(MedAILib.training, "run", fake)
-    assert main(["train", "r.json", "--data", "d", "--output", "o", "--no-resume", "--steps", "3"]) == 0
-    assert seen == ["r.json", "d", "o", False, 3]
+    assert main(["train", "brain-mr", "--data", "d", "--output", "o", "--no-resume", "--steps", "3"]) == 0
+    assert seen == ["brain-mr", "d", "o", False, 3]
     assert capsys.readouterr().out == '{"step": 1}\n'
