@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MedAILib.errors import Cancelled, ModalityError, UsageError
+from MedAILib.errors import Cancelled, ContentError, ModalityError, UsageError
 from MedAILib.image import Image
 from MedAILib.models import load_network, read_card
 from MedAILib.pipeline import task
@@ -98,6 +98,15 @@ def test_another_modality_is_refused_unless_forced(tiny: Path) -> None:
     with pytest.raises(ModalityError):
         run(image, tiny, Request(str(tiny), modality="CT"))
     run(image, tiny, Request(str(tiny), modality="CT", force=True))
+
+
+def test_a_model_of_crops_refuses_a_volume_that_shows_far_more_unless_forced(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "crops", largest_mm=90)
+    array, affine = ball()
+    with pytest.raises(ContentError, match=r"96 mm long.*at most 90 mm.*Crop Volume"):
+        run(Image(array, affine, "head"), folder)
+    assert run(Image(array, affine, "head"), folder, Request(str(folder), force=True)).labels.array.any()
+    assert run(Image(array[:, :, 2:46], affine, "crop"), folder).labels.array.any()
 
 
 def test_hidden_classes_are_not_in_the_result(tiny: Path, tmp_path: Path) -> None:

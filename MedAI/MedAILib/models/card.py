@@ -70,6 +70,7 @@ class ModelCard:
         fast_overlap, fast_by_default: the fast mode, see the engine.
         plausible_ml: structure name to (lowest, highest) believable volume in ml.
         total_ml: the same for all shown structures together, or None.
+        largest_mm: longest side of a volume that the model was made for, or None for any.
         instances: how the objects of the one label are told apart, see
             :func:`MedAILib.pipeline.instances.find_instances`; None: they are not.
         weights_file, sha256: the weights and their checksum.
@@ -102,6 +103,7 @@ class ModelCard:
     fast_by_default: bool
     plausible_ml: Mapping[str, tuple[float, float]]
     total_ml: tuple[float, float] | None
+    largest_mm: float | None
     weights_file: str
     sha256: str
     training: Mapping[str, Any]
@@ -256,6 +258,7 @@ def _card(folder: Path, data: dict[str, Any]) -> ModelCard:
         fast_by_default=fast.get("default", False),
         plausible_ml={name: _range(limits) for name, limits in data.get("plausible_volumes_ml", {}).items()},
         total_ml=_range(data["total_ml"]) if "total_ml" in data else None,
+        largest_mm=data.get("largest_mm"),
         weights_file=data["weights"]["file"],
         sha256=data["weights"]["sha256"],
         measured=tuple(

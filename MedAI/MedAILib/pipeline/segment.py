@@ -14,6 +14,7 @@ from ..spatial import restore_labels
 from ..statistics import LabelStatistics, label_statistics
 from ..summary import Segmentation, Summary, tested_on
 from .cleaning import keep_largest, remove_crumbs
+from .extent import check_extent
 from .instances import Scored, objects_of
 from .modality import check_modality
 from .plausibility import warnings_of
@@ -67,6 +68,7 @@ def segment(
         stages.warn(code, message)
     if not request.force:
         check_modality(checked, card, request.modality)
+        check_extent(checked, card)
 
     stages.begin("Preparing the volume")
     seen = prepared(together, card)

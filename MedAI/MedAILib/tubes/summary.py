@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ NOTICE = "Computed from a mask, for research only"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TubeSummary:
+class TubeSummary(ABC):
     """What all of them have.
 
     Attributes:
@@ -32,9 +33,9 @@ class TubeSummary:
         """Of the whole run, without starting the worker."""
         return float(sum(self.timings.values()))
 
+    @abstractmethod
     def sentences(self) -> list[str]:
         """The figures."""
-        raise NotImplementedError
 
     def text(self) -> str:
         """A few lines for people."""
