@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_extent(image: Image, card: ModelCard) -> None:
-    """A model of crops finds its structure all over a larger volume, and takes minutes for it.
+    """A model of crops was never shown what lies around them, and takes minutes for a larger volume.
 
     Args:
         image: (k, j, i).
@@ -25,6 +25,6 @@ def check_extent(image: Image, card: ModelCard) -> None:
     if card.largest_mm is not None and longest > card.largest_mm:
         raise ContentError(
             f"{image.name} is {longest:.0f} mm long; the model {card.name} is for a crop of at most "
-            f"{card.largest_mm:g} mm around its structure ({card.anatomy}). Crop the volume first, in Slicer with the module Crop Volume. "
-            "If you are sure, use --force in the shell or force=True in Python."
+            f"{card.largest_mm:g} mm around its structure ({card.anatomy}). Crop the volume first, in Slicer with the "
+            "module Crop Volume. If you are sure, use --force in the shell or force=True in Python."
         )
