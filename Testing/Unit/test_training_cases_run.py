@@ -77,7 +77,7 @@ def test_the_card_says_what_was_trained_on_and_what_was_measured(place: Path) ->
     assert len(card.training["trained_on"]) == 3
     assert card.training["held_out"] == plan["held_out"]
     assert (card.training["steps"], card.training["seed"]) == (100, 3)
-    assert card.training["command"] == "medai train balls --data CASES --output RUN --steps 100 --seed 3"
+    assert card.training["command"] == "medai train tiny --data CASES --output RUN --steps 100 --seed 3"
     assert card.measured[0].metric == "mean Dice over all structures"
     last = [line for line in RunFolder(place / "run").log() if "validation" in line][-1]
     assert card.measured[0].value == last["validation"]["dice"]
@@ -256,6 +256,9 @@ def test_training_may_begin_with_a_model_of_fewer_classes(place: Path, tmp_path:
     run(place / "tiny.json", tmp_path / "data", tmp_path / "run", name="more", start=start)
     card = read_card(tmp_path / "run" / "model")
     assert card.training["start"]["model"] == "balls"
+    assert card.training["command"].startswith("medai train tiny ") and card.training["command"].endswith(
+        "--start balls"
+    )
     assert card.training["start"]["classes"] == ["Label 2", "Label 1"]
     old, total = card.training["start"]["tensors"].split(" of ")
     assert old == total

@@ -22,7 +22,8 @@ class CasesRecipe:
     """A training run as a whole; what depends on the data is left to the plan.
 
     Attributes:
-        name: of the recipe, for the card.
+        recipe: its name.
+        name: of the model, for the card; the recipe's unless the user gave one.
         network, arguments: for :func:`MedAILib.networks.build`, without what the plan fills in.
         objective, objective_arguments: for :func:`.objectives.make`.
         plan: what the user decided instead of the planner.
@@ -33,6 +34,7 @@ class CasesRecipe:
         start: name or folder of the model to begin with, or None.
     """
 
+    recipe: str
     name: str
     network: str
     arguments: Mapping[str, Any]
@@ -58,6 +60,7 @@ def cases_recipe_from(values: Mapping[str, Any], name: str) -> CasesRecipe:
             raise UsageError(f"{name}: unknown part {', '.join(unknown)}; known: {', '.join(sorted(_PARTS))}.")
         objective = values.get("objective", {"name": "dense"})
         return CasesRecipe(
+            recipe=name.removesuffix(".json"),
             name=name.removesuffix(".json"),
             network=values["network"]["name"],
             arguments=values["network"].get("arguments", {}),

@@ -138,7 +138,7 @@ class Run:
             "seed": self.recipe.training.seed,
             "steps": trainer.clock.step,
             "seconds": round(trainer.clock.seconds),
-            "command": command_line(self.recipe),
+            "command": command_line(self.recipe, self.start),
             **({"start": self.taken.to_json()} if self.taken else {}),
         }
         return export_cases_model(
@@ -200,8 +200,14 @@ def slower(recipe: CasesRecipe) -> CasesRecipe:
     return replace(recipe, training=replace(settings, learning_rate=RATE * settings.learning_rate))
 
 
-def command_line(recipe: CasesRecipe) -> str:
+def command_line(recipe: CasesRecipe, start: ModelCard | None = None) -> str:
     """How the run is repeated; folders are the reader's own, so they are named by what they hold."""
     settings = recipe.training
-    budget = f"--seconds {settings.seconds:g}" if settings.seconds else f"--steps {settings.steps}"
-    return f"medai train {recipe.name} --data CASES --output RUN {budget} --seed {settings.seed}"
+    parts = [f"medai train {recipe.recipe} --data CASES --output RUN"]
+    parts.append(f"--seconds {settings.seconds:g}" if settings.seconds else f"--steps {settings.steps}")
+    parts.append(f"--seed {settings.seed}")
+    if start is not None:
+        parts.append(f"--start {start.name}")
+    if recipe.validation.cases:
+        parts.append(f"--held-out {' '.join(recipe.validation.cases)}")
+    return " ".join(parts)
