@@ -254,6 +254,7 @@ class RunController:
 
     def _keep(self, run: Run, result: Finished | None) -> None:
         self._results.append(result)
+        self.status.fraction = len(self._results) / run.count
         if self.status.state is State.CONCLUDING:
             self._results += [None] * (run.count - len(self._results))
         if len(self._results) == run.count:

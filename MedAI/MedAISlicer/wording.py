@@ -72,7 +72,10 @@ def duration(seconds: float) -> str:
     whole = max(1, round(seconds))
     if whole < 90:
         return _("{seconds} s").format(seconds=whole)
-    return _("{minutes} min").format(minutes=round(whole / 60))
+    if whole < 90 * 60:
+        return _("{minutes} min").format(minutes=round(whole / 60))
+    hours = whole / 3600
+    return _("{hours} h").format(hours=f"{round(hours, 1 if hours < 10 else None):g}")
 
 
 def with_warnings(text: str, warnings: Iterable[tuple[str, str]]) -> str:
@@ -111,6 +114,8 @@ def result_text(summaries: Sequence[Summary]) -> str:
     """
     first = summaries[0]
     lines = [_("Model {model} {version}, for research only.").format(model=first.model, version=first.version)]
+    if first.finder:
+        lines.append(_("Places found by {finder}.").format(finder=first.finder))
     sure = _sure([summary.confidence for summary in summaries])
     if sure:
         lines.append(sure)

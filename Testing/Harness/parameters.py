@@ -165,8 +165,9 @@ class _Wrapper:
         if _node_classes(kind):
             return self.parameterNode.GetNodeReference(name)
         if _listed_classes(kind):
-            count = self.parameterNode.GetNumberOfNodeReferences(name)
-            return [self.parameterNode.GetNthNodeReference(name, number) for number in range(count)]
+            # A node that was deleted leaves None in the list, as in Slicer.
+            count = int(self.parameterNode.GetParameter(f"{name}.len") or 0)
+            return [self.parameterNode.GetNodeReference(f"{name}.{number}") for number in range(count)]
         text = self.parameterNode.GetParameter(name)
         if kind is bool:
             return text == "True"
@@ -180,9 +181,9 @@ class _Wrapper:
             self.parameterNode.SetNodeReferenceID(name, value.GetID() if value is not None else None)
         elif _listed_classes(kind):
             was = self.parameterNode.StartModify()
-            self.parameterNode.RemoveNodeReferenceIDs(name)
-            for node in value:
-                self.parameterNode.AddNodeReferenceID(name, node.GetID())
+            self.parameterNode.SetParameter(f"{name}.len", str(len(value)))
+            for number, node in enumerate(value):
+                self.parameterNode.SetNodeReferenceID(f"{name}.{number}", None if node is None else node.GetID())
             self.parameterNode.EndModify(was)
         elif kind is bool:
             self.parameterNode.SetParameter(name, str(bool(value)))

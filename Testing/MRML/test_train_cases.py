@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def written(node: Any, folder: Path) -> tuple[Any, Any, list[Label]]:
     (case,) = found.cases
     write_case(case, found.classes, folder)
     labels, table = read_labels(folder / "labels" / f"{case.name}.seg.nrrd")
-    return read_image(folder / "images" / f"{case.name}.nii.gz"), labels, table
+    return read_image(folder / "images" / f"{case.name}.nii"), labels, table
 
 
 def test_files_hold_the_voxels_in_their_place_and_the_names(scene: Any, affine: np.ndarray, tmp_path: Path) -> None:
@@ -73,8 +74,6 @@ def test_a_parent_transform_is_in_the_files(scene: Any, tmp_path: Path) -> None:
 
 
 def test_segments_are_matched_by_name_whatever_their_order_spaces_or_upper_case(scene: Any, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     first = add_case(scene, np.eye(4), "a")
     second = add_case(scene, np.eye(4), "b", (replace(THALAMUS, name="thalamus "), HIPPOCAMPUS))
     found = cases_of([first, second])
@@ -119,6 +118,27 @@ def test_a_volume_without_voxels_is_an_error_that_names_it(scene: Any, tmp_path:
     scene.GetFirstNodeByName("hollow").SetAndObserveImageData(None)
     with pytest.raises(ContentError, match="hollow"):
         written(node, tmp_path)
+
+
+def test_overlapping_segments_are_told_and_the_later_one_counts(scene: Any, tmp_path: Path) -> None:
+    node = add_case(scene, np.eye(4), "head", (HIPPOCAMPUS,))
+    over = np.zeros(SHAPE, np.uint8)
+    over[1, 2:5, 3:5] = 1
+    ((_, segment),) = mrml.segments_from_labels(over, np.eye(4), [replace(THALAMUS, value=1)])
+    node.GetSegmentation().AddSegment(segment)
+    found = cases_of([node])
+    (note,) = write_case(found.cases[0], found.classes, tmp_path)
+    assert not note.fatal
+    assert note.message.startswith("head segments: segments overlap in 6 voxels")
+    labels, _ = read_labels(tmp_path / "labels" / "head.seg.nrrd")
+    assert (labels.array == 2).sum() == 6
+    assert (labels.array == 1).sum() == 12 - 6
+
+
+def test_segments_side_by_side_give_no_note(scene: Any, tmp_path: Path) -> None:
+    node = add_case(scene, np.eye(4))
+    found = cases_of([node])
+    assert write_case(found.cases[0], found.classes, tmp_path) == []
 
 
 def test_what_an_earlier_look_has_written_goes(scene: Any, tmp_path: Path) -> None:

@@ -175,6 +175,12 @@ def test_concluding_asks_the_job_to_end_and_writes_what_comes(bench: Bench) -> N
     assert [result.parameters for result in run.written] == [{"a": 1}]
 
 
+def test_jobs_that_tell_no_progress_count_when_they_are_done(bench: Bench) -> None:
+    run = begun(bench, ManualRun(count=4))
+    bench.play(run, Finished({"a": 1}, {}))
+    assert bench.last.fraction == pytest.approx(0.25)
+
+
 def test_concluding_leaves_the_jobs_out_that_were_to_come(bench: Bench) -> None:
     run = begun(bench, ManualRun(count=3))
     bench.play(run, Step("Learning", 0.4, 20.0))

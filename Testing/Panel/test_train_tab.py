@@ -263,10 +263,20 @@ def test_a_finished_model_is_listed_and_chosen_in_the_tab_auto(
     assert panel.ui.modelComboBox.currentData == "balls"
     assert "the model balls was trained for 61 s (300 steps)" in ui.statusLabel.text
     assert "Dice 0.900" in ui.statusLabel.text
-    assert "a model named balls already" in ui.applyButton.toolTip
+    assert ui.nameLineEdit.text == "Balls 2"
+    assert ui.applyButton.enabled
     assert ui.startComboBox.findData("balls") > 0
     assert trainer.closed == 1
     assert desk.messages == []
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(89.0, "89 s"), (5000.0, "83 min"), (9000.0, "2.5 h"), (4e5, "111 h")])
+def test_the_remaining_time_is_told_in_a_unit_that_suits_it(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, seconds: float, text: str
+) -> None:
+    train(desk, panel, trainer)
+    trainer.step("Training", 0.1, seconds)
+    assert desk.wait(lambda: f"about {text} left" in ui.statusLabel.text)
 
 
 def test_finish_now_keeps_what_there_is(desk: Any, panel: Any, ui: Any, trainer: TrainWorker) -> None:
@@ -309,22 +319,103 @@ def test_another_name_begins_another_training(desk: Any, panel: Any, ui: Any, tr
     assert ui.applyButton.text == "Resume"
 
 
-def test_a_closed_scene_pauses_and_the_tab_offers_to_go_on(
+def test_a_training_goes_on_when_the_scene_is_closed_and_its_curves_are_drawn_in_the_new_one(
     desk: Any, panel: Any, ui: Any, trainer: TrainWorker
 ) -> None:
+    ui.nameLineEdit.text = "Long one"
     train(desk, panel, trainer)
     trainer.write(*losses(1.0))
     look(desk, panel)
     desk.scene.scene.Clear(False)
+    assert charts(desk) == []
+    assert busy(panel)
+    assert ui.applyButton.text == "Pause"
+    assert ui.nameLineEdit.text == "Long one"
+    trainer.write(*losses(0.5, first=20))
+    look(desk, panel)
+    assert curves(panel)["Loss"] == ((10 / 60, 1.0), (20 / 60, 0.5))
+    assert len(charts(desk)) == 1
+    assert desk.messages == []
+
+
+def test_the_plot_stays_out_of_slicers_layout_after_the_scene_was_closed(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker
+) -> None:
+    from MedAISlicer.train.curves import view_node
+    from MedAISlicer.train.parameters import parameters
+
+    for _ in range(2):
+        view = view_node(parameters().parameterNode)
+        assert view.GetParentLayoutNode() is parameters().parameterNode
+        assert not view.GetDoPropagatePlotChartSelection()
+        desk.scene.scene.Clear(False)
+
+
+def test_a_closed_scene_ends_a_look_at_its_cases(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any]
+) -> None:
+    add_case("Anna", "Ball")
+    choose_source(ui, SCENE)
+    press(ui.applyButton)
+    begin(desk, panel, trainer, "check_cases")
+    desk.scene.scene.Clear(False)
     until_idle(desk, panel)
     assert "The scene was closed." in ui.statusLabel.text
-    assert charts(desk) == []
-    assert ui.applyButton.text == "Resume"
+
+
+def test_the_training_begins_although_the_user_went_to_another_tab_meanwhile(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker
+) -> None:
     press(ui.applyButton)
+    begin(desk, panel, trainer, "check_cases")
+    panel.ui.tabWidget.setCurrentIndex(0)
+    desk.leave(panel)
+    trainer.report()
     begin(desk, panel, trainer, "train")
-    look(desk, panel)
-    assert curves(panel)["Loss"] == ((10 / 60, 1.0),)
+
+
+def test_what_a_paused_training_learns_from_is_not_written_anew(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any]
+) -> None:
+    add_case("Anna", "Ball")
+    choose_source(ui, SCENE)
+    train(desk, panel, trainer)
+    press(ui.applyButton)
+    until_idle(desk, panel)
+    assert not ui.checkButton.enabled
+    assert "goes on with the cases as they were" in ui.checkButton.toolTip
+    assert ui.applyButton.text == "Resume"
+    ui.nameLineEdit.text = "Second"
+    assert ui.checkButton.enabled
+
+
+def test_a_segmentation_that_was_deleted_is_no_case_any_more(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any]
+) -> None:
+    first, second = add_case("Anna", "Ball"), add_case("Bert", "Ball")
+    choose_source(ui, SCENE)
+    desk.scene.scene.RemoveNode(first)
+    press(ui.checkButton)
+    begin(desk, panel, trainer, "check_cases")
+    assert [path.name for path in (Path(trainer.asked["data"]) / "images").iterdir()] == ["Bert.nii"]
+    trainer.report()
+    until_idle(desk, panel)
+    desk.scene.scene.RemoveNode(second)
+    assert "Check the segmentations" in ui.applyButton.toolTip
+    assert not ui.applyButton.enabled
     assert desk.messages == []
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_error_while_somebody_types(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refuse)
+        ui.dataFolderPathEdit.setCurrentPath("/locked/cases")
+    assert "There is no folder /locked/cases" in ui.applyButton.toolTip
 
 
 def test_a_closed_slicer_offers_to_go_on_when_it_is_back(

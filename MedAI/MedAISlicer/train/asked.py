@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,22 +15,36 @@ from MedAILib.models import ModelStore
 from MedAILib.training.cases.request import TrainRequest, model_name
 
 from .cases import CASES
+from .folder import is_folder, unfinished
 from .parameters import Source, TrainParameterNode, usual_folder
 
+Node = Any
 
-def free_title() -> str:
-    """A title for the next model that no model has yet."""
-    taken = _names()
-    number = 1
-    while model_name(_title(number)) in taken:
+
+def free_title(root: Path, like: str = "") -> str:
+    """A title for the next model: no model has it yet, and no training that can go on.
+
+    Args:
+        root: folder of all trainings.
+        like: title of the model before; another number follows its words.
+    """
+    words, taken, number = re.sub(r"\s+\d+$", "", like.strip()) or _("My model"), _names(), 1
+    while True:
+        title = words if number == 1 else f"{words} {number}"
+        name = model_name(title)
+        if name not in taken and unfinished(root / name) is None:
+            return title
         number += 1
-    return _title(number)
+
+
+def root_folder(parameters: TrainParameterNode) -> Path:
+    """Of all trainings; absolute, as the worker runs elsewhere."""
+    return Path(parameters.outputFolder or usual_folder()).expanduser().absolute()
 
 
 def training_folder(parameters: TrainParameterNode) -> Path:
-    """Of the training with this name; absolute, as the worker runs elsewhere."""
-    root = Path(parameters.outputFolder or usual_folder()).expanduser().absolute()
-    return root / model_name(parameters.modelName)
+    """Of the training with this name."""
+    return root_folder(parameters) / model_name(parameters.modelName)
 
 
 def data_folder(parameters: TrainParameterNode) -> Path:
@@ -38,17 +54,37 @@ def data_folder(parameters: TrainParameterNode) -> Path:
     return Path(parameters.dataFolder).expanduser().absolute()
 
 
+def chosen_segmentations(parameters: TrainParameterNode) -> list[Node]:
+    """Those that are still there: one that was deleted leaves None in the list."""
+    return [node for node in parameters.segmentations if node is not None]
+
+
 def why_no_cases(parameters: TrainParameterNode) -> str:
     """What is missing still before the cases can be looked at, as a sentence; empty if nothing is."""
     if parameters.source is Source.SCENE:
-        if not parameters.segmentations:
+        if not chosen_segmentations(parameters):
             return _("Check the segmentations to learn from. Each one needs the volume that it was made on.")
         return why_no_name(parameters)
     if not parameters.dataFolder:
         return _("Choose a folder with images and their segmentations.")
-    if not data_folder(parameters).is_dir():
+    if not is_folder(data_folder(parameters)):
         return _("There is no folder {name}. Choose another one.").format(name=parameters.dataFolder)
     return ""
+
+
+def why_no_look(parameters: TrainParameterNode, waiting: Mapping[str, Any] | None) -> str:
+    """Why the cases cannot be looked at by themselves, as a sentence; empty if they can.
+
+    Args:
+        parameters: of the tab.
+        waiting: what is known of a training of this name that can go on, or None.
+    """
+    if waiting is not None and parameters.source is Source.SCENE:
+        # A look writes them anew, and a resumed training would find others than it began with.
+        return _("The training {name} goes on with the cases as they were. Choose another name for new ones.").format(
+            name=waiting.get("title") or waiting.get("name", "")
+        )
+    return why_no_cases(parameters)
 
 
 def why_no_name(parameters: TrainParameterNode) -> str:
@@ -96,10 +132,6 @@ def request_to_resume(parameters: TrainParameterNode) -> TrainRequest:
     """
     kept = TrainRequest.read({"output": str(training_folder(parameters)), "resume": True})
     return replace(kept, seconds=max(kept.seconds or 0.0, 60.0 * parameters.minutes))
-
-
-def _title(number: int) -> str:
-    return _("My model") if number == 1 else _("My model {number}").format(number=number)
 
 
 def _names() -> set[str]:

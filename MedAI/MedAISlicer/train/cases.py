@@ -13,7 +13,7 @@ import numpy as np
 
 from MedAILib.errors import MedAIError, WriteError
 from MedAILib.files import write_image, write_labels
-from MedAILib.image import Kind
+from MedAILib.image import Image, Kind
 from MedAILib.labels import Label
 from MedAILib.training.cases.report import Problem
 
@@ -88,10 +88,14 @@ def cases_of(segmentations: Iterable[Node]) -> SceneCases:
     return SceneCases(tuple(cases), classes, tuple(problems))
 
 
-def write_case(case: SceneCase, classes: dict[str, int], folder: Path) -> None:
+def write_case(case: SceneCase, classes: dict[str, int], folder: Path) -> list[Problem]:
     """Write image and labels of a case, both on the volume's voxels and where they are in the world.
 
-    The label map is a segmentation file, so that names, colors and codes of the segments go along.
+    The label map is a segmentation file, so that names, colors and codes of the segments go along. The image is not
+    compressed: that takes seconds for a large one, in which Slicer would stand still.
+
+    Returns:
+        What the user should know of it; none of that is fatal.
 
     Raises:
         ContentError, GeometryError, WriteError: as their messages say.
@@ -103,9 +107,10 @@ def write_case(case: SceneCase, classes: dict[str, int], folder: Path) -> None:
     named: dict[int, Label] = {}
     for number, label in zip(numbers, table, strict=True):
         named.setdefault(number, replace(label, value=number))
-    write_image(_place(folder, IMAGES) / f"{case.name}.nii.gz", image, overwrite=True)
+    write_image(_place(folder, IMAGES) / f"{case.name}.nii", image, overwrite=True)
     renumbered = labels.with_array(values[labels.array], kind=Kind.LABEL)
     write_labels(_place(folder, LABELS) / f"{case.name}.seg.nrrd", renumbered, list(named.values()), overwrite=True)
+    return _overlaps(case, labels)
 
 
 def clear(folder: Path) -> None:
@@ -126,6 +131,20 @@ def failed(case: SceneCase, error: MedAIError) -> Problem:
     """A case that could not be written."""
     name = case.segmentation.GetName() or case.name
     return Problem(name, f"{name}: {str(error).partition(chr(10))[0]}")
+
+
+def _overlaps(case: SceneCase, labels: Image) -> list[Problem]:
+    """A label map holds one structure per voxel; where segments overlap, the others are lost there."""
+    layers = mrml.layers_of(case.segmentation)
+    if len(layers) < 2:
+        return []
+    alone = [mrml.labels_from_segmentation(case.segmentation, labels, list(segments))[0] for _, segments in layers]
+    lost = sum(np.count_nonzero(one.array) for one in alone) - np.count_nonzero(labels.array)
+    if not lost:
+        return []
+    name = case.segmentation.GetName() or case.name
+    text = f"{name}: segments overlap in {lost} voxels, which are learned as the one that is later in the list."
+    return [Problem(name, text, fatal=False)]
 
 
 def _why_not(segmentation: Node, volume: Node | None, earlier: Sequence[SceneCase]) -> str:

@@ -43,8 +43,13 @@ def view_node(owner: Node) -> Node:
         node.SetSingletonTag(TAG)
         node.SetLayoutName(TAG)
         node.SetSaveWithScene(False)
+        # A chart that is chosen for Slicer's own plots is not meant for this one.
+        node.SetDoPropagatePlotChartSelection(False)
         node.SetAndObserveParentLayoutNodeID(owner.GetID())
         node = scene.AddNode(node)
+    elif node.GetParentLayoutNode() is None:  # a scene that is closed resets its nodes
+        node.SetDoPropagatePlotChartSelection(False)
+        node.SetAndObserveParentLayoutNodeID(owner.GetID())
     return node
 
 

@@ -9,6 +9,14 @@ from MedAILib.errors import ReadError
 from MedAILib.training.cases.run_folder import RUN_CHECKPOINT, RunFolder
 
 
+def is_folder(path: Path) -> bool:
+    """Whether it is one; no error where one may not look, which happens while somebody types."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def unfinished(folder: Path) -> dict[str, Any] | None:
     """What a training was asked for that can go on from its checkpoint; None if there is none."""
     run = RunFolder(folder)

@@ -49,11 +49,13 @@ class Report:
         folder: that holds them.
         facts: the backend's report as plain JSON values.
         problems: all of them, those of the scene first.
+        of_scene: whether the cases are those of the scene.
     """
 
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    of_scene: bool = False
 
     @property
     def fatal(self) -> tuple[Problem, ...]:
@@ -73,7 +75,7 @@ class CheckRun:
 
     def __init__(self, worker: TaskWorker, folder: Path, scene: SceneCases | None, how: Mapping[str, Any]) -> None:
         self._worker, self._folder, self._scene, self._how = worker, folder, scene, how
-        self._failed: list[Problem] = []
+        self._told: list[Problem] = []
         self.name = str(folder)
         self.count = 1 + (len(scene.cases) if scene is not None else 0)
 
@@ -101,14 +103,14 @@ class CheckRun:
         facts = last.parameters if last is not None else {}
         own = self._scene.problems if self._scene is not None else ()
         found = (Problem(one["where"], one["message"], one["fatal"]) for one in facts.get("problems", []))
-        return Report(self._folder, facts, (*own, *self._failed, *found))
+        return Report(self._folder, facts, (*own, *self._told, *found), self._scene is not None)
 
     def _write(self, index: int, scene: SceneCases) -> None:
         case = scene.cases[index]
         try:
-            write_case(case, scene.classes, self._folder)
+            self._told += write_case(case, scene.classes, self._folder)
         except (ContentError, GeometryError, UsageError) as error:
-            self._failed.append(failed(case, error))
+            self._told.append(failed(case, error))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from MedAILib.training.cases.request import TrainRequest
+from MedAILib.training.cases.request import TrainRequest, model_name
 from MedAILib.training.cases.run_folder import PREVIEW, RUN_LOG
 from MedAILib.worker import client
 
@@ -26,7 +26,7 @@ from . import asked
 from .cases import cases_of, source_of
 from .connectors import ChosenPath, TypedText
 from .curves import Curves, forget, view_node
-from .folder import newest_unfinished, unfinished
+from .folder import is_folder, newest_unfinished, unfinished
 from .panel import TrainPanel
 from .parameters import Source, parameters, usual_folder
 from .run import CheckRun, Report, Trained, TrainingRun
@@ -59,7 +59,8 @@ class TrainTab:
         self._tags: list[int] = []
         self._observation = 0
         self._run: CheckRun | TrainingRun | None = None
-        self._then_train = False
+        self._then: TrainRequest | None = None
+        """The training that follows when nothing is wrong with the cases."""
         self._checked: Path | None = None
         self._source: Source | None = None
         self._worker: Any = None
@@ -88,10 +89,13 @@ class TrainTab:
         self._disconnect()
 
     def scene_closes(self) -> None:
-        """All nodes are about to go away, the curves too: a training is paused."""
-        self.controller.cancel(_("The scene was closed."))
+        """All nodes are about to go away, the curves too. A training needs none, and goes on."""
         self._disconnect()
-        self._curves = None
+        if isinstance(self._run, TrainingRun):
+            self._curves = _curves_of(self._run)  # drawn anew, in the scene to come
+        else:
+            self.controller.cancel(_("The scene was closed."))
+            self._curves = None
         if self._panel is not None:
             self._panel.show_report(None)
             self._panel.show_curves(None, None)
@@ -131,7 +135,7 @@ class TrainTab:
         self._disconnect()
         node = self._parameters = parameters()
         node.network = self._panel.load_choices(node.network, node.start)
-        if not node.outputFolder or not Path(node.outputFolder).expanduser().parent.is_dir():
+        if not node.outputFolder or not is_folder(asked.root_folder(node).parent):
             # None yet, or that of the computer that a scene comes from.
             node.outputFolder = str(usual_folder())
         if not node.modelName:
@@ -157,18 +161,22 @@ class TrainTab:
         self._parameters, self._tags = None, []
 
     def _choose_name(self, node: Any) -> None:
-        """That of a training which waits to be resumed, else one that is free."""
-        waiting = newest_unfinished(Path(node.outputFolder).expanduser())
+        """That of the training which is on, else of one which waits to be resumed, else one that is free."""
+        if isinstance(self._run, TrainingRun):
+            node.modelName = self._run.name
+            return
+        root = asked.root_folder(node)
+        waiting = newest_unfinished(root)
         if waiting is not None:
             self._panel.show_unfinished(waiting)
-        node.modelName = (waiting or {}).get("title") or asked.free_title()
+        node.modelName = (waiting or {}).get("title") or asked.free_title(root)
 
     def _on_parameters(self, caller: Any = None, event: Any = None) -> None:
         node = self._parameters
         if node is None or slicer.mrmlScene.IsImporting():
             return
         came, self._source = self._source is not node.source, node.source
-        if came and node.source is Source.SCENE and not node.segmentations:
+        if came and node.source is Source.SCENE and not asked.chosen_segmentations(node):
             # All that can be cases are, until the user unchecks some.
             node.segmentations = [one for one in _segmentations() if source_of(one) is not None]
         node.network = self._panel.network_for(node.network, node.start)
@@ -180,14 +188,14 @@ class TrainTab:
             return
         self._panel.show_choices(node)
         if not self.controller.busy:
-            reason = asked.why_no_cases(node)
-            self._panel.show_check(reason)
-            self._panel.show_ready(reason or asked.why_no_name(node), unfinished(asked.training_folder(node)))
+            reason, waiting = asked.why_no_cases(node), unfinished(asked.training_folder(node))
+            self._panel.show_check(asked.why_no_look(node, waiting))
+            self._panel.show_ready(reason or asked.why_no_name(node), waiting)
 
     def on_check(self) -> None:
         """Look at the cases without training."""
         with slicer.util.tryWithErrorDisplay(None):
-            self._check(then_train=False)
+            self._check(self._parameters)
 
     def on_apply(self) -> None:
         """Train, or go on; while a run is on, pause or cancel it."""
@@ -195,24 +203,25 @@ class TrainTab:
             self.controller.cancel()
             return
         with slicer.util.tryWithErrorDisplay(None):
-            folder = asked.training_folder(self._parameters)
-            if unfinished(folder) is not None:
-                self._train(asked.request_to_resume(self._parameters))
-            elif self._checked == asked.data_folder(self._parameters):
-                self._train(asked.request_of(self._parameters))
+            node = self._parameters
+            if unfinished(asked.training_folder(node)) is not None:
+                self._train(asked.request_to_resume(node), node.device)
+            elif self._checked == asked.data_folder(node):
+                self._train(asked.request_of(node), node.device)
             else:
-                self._check(then_train=True)
+                self._check(node, asked.request_of(node))
 
     def on_stop(self) -> None:
         """End the training with what it has."""
         self.controller.conclude()
 
-    def _check(self, then_train: bool) -> None:
+    def _check(self, node: Any, then: TrainRequest | None = None) -> None:
         ensure()
-        node, self._then_train = self._parameters, then_train
+        # Kept as it is asked for now: the user may go to another tab, or read another scene meanwhile.
+        self._then = then
         folder, scene = asked.data_folder(node), None
         if node.source is Source.SCENE:
-            scene = cases_of(node.segmentations)
+            scene = cases_of(asked.chosen_segmentations(node))
             if not scene.cases:
                 self._panel.show_report(Report(folder, problems=scene.problems))
                 return
@@ -220,12 +229,12 @@ class TrainTab:
         how = {"network": node.network, "plan": asked.plan_of(node)}
         self._start(CheckRun(self._get_worker(node.device), folder, scene, how))
 
-    def _train(self, request: TrainRequest) -> None:
+    def _train(self, request: TrainRequest, device: str) -> None:
         ensure()
-        run = TrainingRun(self._get_worker(self._parameters.device), request)
+        run = TrainingRun(self._get_worker(device), request)
         logging.info("MedAI: training %s in %s", run.name, run.folder)
         forget(run.folder)
-        self._curves = Curves(run.folder, run.folder / RUN_LOG, run.name)
+        self._curves = _curves_of(run)
         self._panel.show_curves(None, None)
         self._start(run)
 
@@ -241,7 +250,7 @@ class TrainTab:
     def _look(self) -> None:
         """Bring what the training has written into the scene and the tab."""
         self._looked = time.monotonic()
-        if self._curves is None or not isinstance(self._run, TrainingRun):
+        if self._curves is None or not isinstance(self._run, TrainingRun) or slicer.mrmlScene.IsBatchProcessing():
             return
         if self._curves.update():
             self._panel.show_curves(self._curves, view_node(parameters().parameterNode))
@@ -260,6 +269,10 @@ class TrainTab:
         if isinstance(outcome.result, Trained) and outcome.result.model:
             logging.info("MedAI: the model %s is trained", outcome.result.model)
             self._trained(outcome.result.model)
+            node = parameters()
+            if model_name(node.modelName) == outcome.result.model:
+                # So that the next training can begin at once.
+                node.modelName = asked.free_title(asked.root_folder(node), node.modelName)
         if self._parameters is not None:
             self._panel.load_choices(self._parameters.network, self._parameters.start)
         self._update()
@@ -269,13 +282,10 @@ class TrainTab:
 
     def _on_report(self, found: Report) -> None:
         self._panel.show_report(found)
-        node = self._parameters
-        if node is None:
-            return
         # The scene may change unseen, a folder hardly.
-        self._checked = found.folder if not found.fatal and node.source is Source.FOLDER else None
-        if self._then_train and not found.fatal:
-            self._train(asked.request_of(node))
+        self._checked = None if found.fatal or found.of_scene else found.folder
+        if self._then is not None and not found.fatal:
+            self._train(self._then, parameters().device)
 
     def _get_worker(self, device: str) -> Any:
         if self._worker is None or self._worker.device != device:
@@ -295,6 +305,10 @@ class TrainTab:
 
     def _devices_known(self, found: list[tuple[str, str]]) -> None:
         self._panel.show_devices(found, self.ui.deviceComboBox.currentData)
+
+
+def _curves_of(run: TrainingRun) -> Curves:
+    return Curves(run.folder, run.folder / RUN_LOG, run.name)
 
 
 def _segmentations() -> list[Node]:
