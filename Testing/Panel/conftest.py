@@ -232,3 +232,56 @@ def bench(desk: Any, answerers: Any) -> Iterator[Any]:
     yield opened
     opened.editor.setActiveEffectByName("")
     opened.effect.cleanup()
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The worker of the training."""
+    import MedAILib.worker.client
+    from Panel.train_steps import TrainWorker
+
+    fresh = TrainWorker()
+    monkeypatch.setattr(MedAILib.worker.client, "Worker", fresh)
+    return fresh
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The folder that is chosen in the tab Train."""
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def ui(panel: Any, trainer: Any, data: Path) -> Any:
+    """The open tab Train with a folder chosen."""
+    from Panel.train_steps import open_tab
+
+    widgets = open_tab(panel)
+    widgets.dataFolderPathEdit.setCurrentPath(str(data))
+    return widgets
+
+
+@pytest.fixture
+def add_case(desk: Any, add_volume: Callable[..., Any]) -> Callable[..., Any]:
+    """Puts a volume and a segmentation of it into the scene."""
+
+    def add(name: str, *structures: str, on: Any = None) -> Any:
+        import slicer
+
+        from MedAISlicer import mrml
+
+        volume = on or add_volume(name)
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} segmentation")
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        for number, structure in enumerate(structures):
+            array = np.zeros((6, 7, 8), np.uint8)
+            array[1 + number, 1:4, 1:5] = 1
+            segment = slicer.vtkSegment()
+            segment.SetName(structure)
+            segment.AddRepresentation("Binary labelmap", mrml.layer_from_array(array, mrml.local_affine(volume)))
+            node.GetSegmentation().AddSegment(segment)
+        return node
+
+    return add

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,91 +10,17 @@ import pytest
 
 from Panel.steps import press
 from Panel.train_steps import (
-    TRAIN,
     TrainWorker,
     begin,
-    busy,
+    charts,
     checked,
-    choose_source,
     curves,
+    look,
     losses,
     open_tab,
-    ui_of,
+    train,
     until_idle,
 )
-
-FOLDER, SCENE = range(2)
-
-
-@pytest.fixture
-def trainer(monkeypatch: pytest.MonkeyPatch) -> TrainWorker:
-    """The worker of the training."""
-    import MedAILib.worker.client
-
-    fresh = TrainWorker()
-    monkeypatch.setattr(MedAILib.worker.client, "Worker", fresh)
-    return fresh
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "cases"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def ui(panel: Any, trainer: TrainWorker, data: Path) -> Any:
-    """The open tab with a folder chosen."""
-    widgets = open_tab(panel)
-    widgets.dataFolderPathEdit.setCurrentPath(str(data))
-    return widgets
-
-
-@pytest.fixture
-def add_case(desk: Any, add_volume: Callable[..., Any]) -> Callable[..., Any]:
-    """Puts a volume and a segmentation of it into the scene."""
-
-    def add(name: str, *structures: str, on: Any = None) -> Any:
-        import slicer
-
-        from MedAISlicer import mrml
-
-        volume = on or add_volume(name)
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} segmentation")
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-        for number, structure in enumerate(structures):
-            array = np.zeros((6, 7, 8), np.uint8)
-            array[1 + number, 1:4, 1:5] = 1
-            segment = slicer.vtkSegment()
-            segment.SetName(structure)
-            segment.AddRepresentation("Binary labelmap", mrml.layer_from_array(array, mrml.local_affine(volume)))
-            node.GetSegmentation().AddSegment(segment)
-        return node
-
-    return add
-
-
-def train(desk: Any, panel: Any, trainer: TrainWorker) -> Path:
-    """Press Train with good cases; the folder of the training that is on now."""
-    press(ui_of(panel).applyButton)
-    begin(desk, panel, trainer, "check_cases")
-    trainer.report()
-    begin(desk, panel, trainer, "train")
-    return trainer.write()
-
-
-def look(desk: Any, panel: Any) -> None:
-    """Let the tab read the log now."""
-    panel._train._look()
-
-
-def charts(desk: Any) -> list[Any]:
-    scene = desk.scene.scene
-    return [
-        scene.GetNthNodeByClass(number, "vtkMRMLPlotChartNode")
-        for number in range(scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode"))
-    ]
 
 
 def test_the_tab_makes_nothing_before_it_is_seen(panel: Any, trainer: TrainWorker) -> None:
@@ -319,93 +244,6 @@ def test_another_name_begins_another_training(desk: Any, panel: Any, ui: Any, tr
     assert ui.applyButton.text == "Resume"
 
 
-def test_a_training_goes_on_when_the_scene_is_closed_and_its_curves_are_drawn_in_the_new_one(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker
-) -> None:
-    ui.nameLineEdit.text = "Long one"
-    train(desk, panel, trainer)
-    trainer.write(*losses(1.0))
-    look(desk, panel)
-    desk.scene.scene.Clear(False)
-    assert charts(desk) == []
-    assert busy(panel)
-    assert ui.applyButton.text == "Pause"
-    assert ui.nameLineEdit.text == "Long one"
-    trainer.write(*losses(0.5, first=20))
-    look(desk, panel)
-    assert curves(panel)["Loss"] == ((10 / 60, 1.0), (20 / 60, 0.5))
-    assert len(charts(desk)) == 1
-    assert desk.messages == []
-
-
-def test_the_plot_stays_out_of_slicers_layout_after_the_scene_was_closed(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker
-) -> None:
-    from MedAISlicer.train.curves import view_node
-    from MedAISlicer.train.parameters import parameters
-
-    for _ in range(2):
-        view = view_node(parameters().parameterNode)
-        assert view.GetParentLayoutNode() is parameters().parameterNode
-        assert not view.GetDoPropagatePlotChartSelection()
-        desk.scene.scene.Clear(False)
-
-
-def test_a_closed_scene_ends_a_look_at_its_cases(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any]
-) -> None:
-    add_case("Anna", "Ball")
-    choose_source(ui, SCENE)
-    press(ui.applyButton)
-    begin(desk, panel, trainer, "check_cases")
-    desk.scene.scene.Clear(False)
-    until_idle(desk, panel)
-    assert "The scene was closed." in ui.statusLabel.text
-
-
-def test_the_training_begins_although_the_user_went_to_another_tab_meanwhile(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker
-) -> None:
-    press(ui.applyButton)
-    begin(desk, panel, trainer, "check_cases")
-    panel.ui.tabWidget.setCurrentIndex(0)
-    desk.leave(panel)
-    trainer.report()
-    begin(desk, panel, trainer, "train")
-
-
-def test_what_a_paused_training_learns_from_is_not_written_anew(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any]
-) -> None:
-    add_case("Anna", "Ball")
-    choose_source(ui, SCENE)
-    train(desk, panel, trainer)
-    press(ui.applyButton)
-    until_idle(desk, panel)
-    assert not ui.checkButton.enabled
-    assert "goes on with the cases as they were" in ui.checkButton.toolTip
-    assert ui.applyButton.text == "Resume"
-    ui.nameLineEdit.text = "Second"
-    assert ui.checkButton.enabled
-
-
-def test_a_segmentation_that_was_deleted_is_no_case_any_more(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any]
-) -> None:
-    first, second = add_case("Anna", "Ball"), add_case("Bert", "Ball")
-    choose_source(ui, SCENE)
-    desk.scene.scene.RemoveNode(first)
-    press(ui.checkButton)
-    begin(desk, panel, trainer, "check_cases")
-    assert [path.name for path in (Path(trainer.asked["data"]) / "images").iterdir()] == ["Bert.nii"]
-    trainer.report()
-    until_idle(desk, panel)
-    desk.scene.scene.RemoveNode(second)
-    assert "Check the segmentations" in ui.applyButton.toolTip
-    assert not ui.applyButton.enabled
-    assert desk.messages == []
-
-
 def test_a_folder_that_may_not_be_looked_into_is_no_error_while_somebody_types(
     desk: Any, panel: Any, ui: Any, trainer: TrainWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,25 +254,6 @@ def test_a_folder_that_may_not_be_looked_into_is_no_error_while_somebody_types(
         patch.setattr(Path, "stat", refuse)
         ui.dataFolderPathEdit.setCurrentPath("/locked/cases")
     assert "There is no folder /locked/cases" in ui.applyButton.toolTip
-
-
-def test_a_closed_slicer_offers_to_go_on_when_it_is_back(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, tmp_path: Path
-) -> None:
-    ui.nameLineEdit.text = "Long one"
-    train(desk, panel, trainer)
-    desk.unload(panel)
-    assert trainer.jobs[-1].done
-    assert trainer.closed == 1
-    desk.new_scene(tmp_path)
-    again = desk.load("MedAI")
-    widgets = open_tab(again)
-    assert widgets.nameLineEdit.text == "Long one"
-    assert widgets.applyButton.text == "Resume"
-    assert "Long one is not finished" in widgets.statusLabel.text
-    press(widgets.applyButton)
-    begin(desk, again, trainer, "train")
-    assert trainer.asked["resume"] is True
 
 
 @pytest.mark.parametrize(
@@ -458,89 +277,6 @@ def test_a_failed_training_says_why_in_a_sentence_and_can_go_on(
     assert ui.applyButton.text == "Resume"
 
 
-def test_a_training_goes_on_while_other_tabs_and_modules_are_used(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker
-) -> None:
-    train(desk, panel, trainer)
-    panel.ui.tabWidget.setCurrentIndex(0)
-    desk.leave(panel)
-    trainer.write(*losses(1.0))
-    look(desk, panel)
-    assert busy(panel)
-    desk.enter(panel)
-    panel.ui.tabWidget.setCurrentIndex(TRAIN)
-    assert ui.applyButton.text == "Pause"
-    assert not ui.nameLineEdit.enabled
-
-
-def test_the_scenes_segmentations_become_cases(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any]
-) -> None:
-    from MedAILib.training.cases.checks import check_cases
-
-    first, second = add_case("Anna", "Ball", "Core"), add_case("Bert", "core", "Ball")
-    choose_source(ui, SCENE)
-    assert ui.segmentationsSelector.checkedNodes() == [first, second]
-    assert not ui.dataFolderPathEdit.visible
-    press(ui.applyButton)
-    begin(desk, panel, trainer, "check_cases")
-    folder = Path(trainer.asked["data"])
-    found = check_cases(folder)
-    assert [one.name for one in found.facts] == ["Anna", "Bert"]
-    assert [(one.label.name, one.cases) for one in found.classes] == [
-        ("Ball", ("Anna", "Bert")),
-        ("Core", ("Anna", "Bert")),
-    ]
-    assert found.facts[0].voxels == found.facts[1].voxels == {1: 12, 2: 12}
-    trainer.report()
-    begin(desk, panel, trainer, "train")
-    assert trainer.asked["data"] == str(folder)
-
-
-def test_segmentations_that_are_no_cases_are_named(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any], add_volume: Callable[..., Any]
-) -> None:
-    volume = add_volume("Anna")
-    cases = [add_case("Anna", "Ball", on=volume), add_case("Twin", "Ball", on=volume), add_case("Empty")]
-    lost = desk.scene.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Lost")
-    choose_source(ui, SCENE)
-    ui.segmentationsSelector.qt_object.check(lost)
-    assert len(cases) == 3
-    press(ui.checkButton)
-    begin(desk, panel, trainer, "check_cases")
-    trainer.report()
-    until_idle(desk, panel)
-    text = ui.reportLabel.text
-    assert "Twin segmentation and Anna segmentation are both segmentations of Anna" in text
-    assert "Empty segmentation has no segments" in text
-    assert "Lost has no source volume" in text
-
-
-def test_a_segmentation_that_is_deleted_while_cases_are_written_ends_that(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, add_case: Callable[..., Any]
-) -> None:
-    node = add_case("Anna", "Ball")
-    choose_source(ui, SCENE)
-    press(ui.applyButton)
-    desk.scene.scene.RemoveNode(node)
-    until_idle(desk, panel)
-    assert "Anna segmentation was deleted." in ui.statusLabel.text
-    assert trainer.messages == []
-
-
-def test_choices_come_back_with_the_scene(
-    desk: Any, panel: Any, ui: Any, trainer: TrainWorker, tmp_path: Path, data: Path
-) -> None:
-    ui.nameLineEdit.text = "Liver"
-    ui.budgetSpinBox.setValue(45.0)
-    desk.scene.save(tmp_path / "scene.mrb")
-    ui.nameLineEdit.text = "Other"
-    desk.scene.load(tmp_path / "scene.mrb")
-    assert ui.nameLineEdit.text == "Liver"
-    assert ui.budgetSpinBox.value == 45.0
-    assert ui.dataFolderPathEdit.currentPath == str(data)
-
-
 def test_too_few_steps_give_no_model_and_are_not_lost(desk: Any, panel: Any, ui: Any, trainer: TrainWorker) -> None:
     train(desk, panel, trainer)
     trainer.answer({"model": "", "steps": 12, "seconds": 3.0, "dice": {}, "concluded": True})
@@ -551,10 +287,3 @@ def test_too_few_steps_give_no_model_and_are_not_lost(desk: Any, panel: Any, ui:
     begin(desk, panel, trainer, "train")
     assert (trainer.asked["seconds"], trainer.asked["resume"]) == (1200.0, True)
     assert panel.ui.modelComboBox.currentData == "tiny"
-
-
-def test_a_scene_from_another_computer_brings_no_folder_of_it(panel: Any, trainer: TrainWorker, models: Path) -> None:
-    from MedAISlicer.train.parameters import parameters
-
-    parameters().outputFolder = str(models / "not" / "on" / "this" / "computer")
-    assert open_tab(panel).outputFolderPathEdit.currentPath == str(models.parent / "training")

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from Panel.conftest import ScriptedWorker
+from Panel.steps import press
 
 TRAIN = 2
+FOLDER, SCENE = range(2)
+"""Where the cases come from, in the order of the chooser."""
 REPORT = {"cases": 3, "classes": [{"name": "Ball", "value": 1, "cases": 3, "ml": 1.25}], "problems": []}
 
 
@@ -108,3 +111,25 @@ def curves(panel: Any) -> dict[str, tuple[tuple[float, float], ...]]:
     """Name to points of what the plot shows."""
     plot = panel._train._panel.plot
     return {} if plot is None else {curve.name: curve.points for curve in plot.qt_object.curves()}
+
+
+def train(desk: Any, panel: Any, trainer: TrainWorker) -> Path:
+    """Press Train with good cases; the folder of the training that is on now."""
+    press(ui_of(panel).applyButton)
+    begin(desk, panel, trainer, "check_cases")
+    trainer.report()
+    begin(desk, panel, trainer, "train")
+    return trainer.write()
+
+
+def look(desk: Any, panel: Any) -> None:
+    """Let the tab read the log now."""
+    panel._train._look()
+
+
+def charts(desk: Any) -> list[Any]:
+    scene = desk.scene.scene
+    return [
+        scene.GetNthNodeByClass(number, "vtkMRMLPlotChartNode")
+        for number in range(scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode"))
+    ]
