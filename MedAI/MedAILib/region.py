@@ -42,14 +42,24 @@ def foreground_box(array: np.ndarray, spacing: Spacing, margin: float = 10.0) ->
         return whole
     largest = int(np.bincount(parts.ravel())[1:].argmax()) + 1
     box = ndimage.find_objects(parts, max_label=largest)[largest - 1]
-    return _grown(box, steps, spacing, array.shape, margin)
+    # What was left out between two thin voxels may belong to it.
+    k, j, i = (slice((side.start - 1) * step, side.stop * step + 1) for side, step in zip(box, steps, strict=True))
+    return grown_box((k, j, i), margin, spacing, (array.shape[0], array.shape[1], array.shape[2]))
 
 
-def _grown(box: Box, steps: tuple[int, ...], spacing: Spacing, shape: tuple[int, ...], margin: float) -> Box:
+def grown_box(box: Box, margin: float, spacing: Spacing, shape: Shape) -> Box:
+    """The box with at least ``margin`` mm more on each side, as far as the volume goes.
+
+    Args:
+        box: slices (k, j, i); may reach beyond the volume.
+        margin: mm.
+        spacing: (k, j, i) mm.
+        shape: of the volume, (k, j, i).
+    """
     sides = []
-    for part, step, size, length in zip(box, steps, spacing, shape, strict=True):
-        extra = int(np.ceil(margin / size)) + step
-        sides.append(slice(max(0, part.start * step - extra), min(length, (part.stop - 1) * step + 1 + extra)))
+    for part, size, length in zip(box, spacing, shape, strict=True):
+        extra = int(np.ceil(margin / size))
+        sides.append(slice(max(0, part.start - extra), min(length, part.stop + extra)))
     return sides[0], sides[1], sides[2]
 
 

@@ -30,6 +30,7 @@ class Summary:
         warnings: in the order they arose.
         timings: stage to seconds.
         tested_on: the first figure of each data set that the model was measured on, as sentences.
+        finder: the model that found where to look, with its version and checksum; empty if none did.
     """
 
     image: str
@@ -45,6 +46,7 @@ class Summary:
     warnings: tuple[Warned, ...]
     timings: Mapping[str, float]
     tested_on: tuple[str, ...] = ()
+    finder: str = ""
 
     @property
     def seconds(self) -> float:
@@ -73,6 +75,7 @@ class Summary:
             "MedAI.Model": self.model,
             "MedAI.ModelVersion": self.version,
             "MedAI.ModelSHA256": self.sha256,
+            **({"MedAI.Finder": self.finder} if self.finder else {}),
             "MedAI.Parameters": ", ".join(
                 f"{key}={value}" for key, value in self.parameters.items() if value is not None
             ),
@@ -91,6 +94,7 @@ class Summary:
         lines = [
             f"{self.image}: {found}, in {self.seconds:.1f} s on {self.device} ({self.precision})",
             f"Model {self.model} {self.version} (SHA-256 {self.sha256[:12]}), for research only",
+            *([f"Places found by {self.finder}"] if self.finder else []),
             *self._how_sure(),
             *([f"Tested: {'; '.join(self.tested_on)}"] if self.tested_on else []),
             *(f"Warning: {warned.message}" for warned in self.warnings),
@@ -124,6 +128,7 @@ class Summary:
             "warnings": [asdict(warned) for warned in self.warnings],
             "timings": dict(self.timings),
             "tested_on": list(self.tested_on),
+            "finder": self.finder,
             "provenance": self.provenance,
         }
 
@@ -138,6 +143,7 @@ class Summary:
             warnings=tuple(Warned(**warned) for warned in data["warnings"]),
             timings=data["timings"],
             tested_on=tuple(data["tested_on"]),
+            finder=data.get("finder", ""),
         )
 
 

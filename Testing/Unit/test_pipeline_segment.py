@@ -15,7 +15,7 @@ from MedAILib.pipeline import task
 from MedAILib.pipeline.network_grid import grid_map
 from MedAILib.pipeline.request import Request, read_answer, read_message
 from MedAILib.pipeline.segment import STAGES, segment
-from MedAILib.pipeline.stages import Stages
+from MedAILib.pipeline.stages import LOADING, Stages
 from MedAILib.progress import Progress
 from MedAILib.spatial import crop, rescale
 from MedAILib.summary import Segmentation
@@ -217,4 +217,4 @@ def test_the_fraction_never_falls_and_every_stage_is_told(tiny: Path) -> None:
     steps = []
     task.run(parameters, arrays, Context("cpu", lambda stages: Progress(stages, steps.append, interval=0)))
     assert [step.fraction for step in steps] == sorted(step.fraction for step in steps)
-    assert list(dict.fromkeys(step.stage for step in steps)) == [task.LOADING, *STAGES]
+    assert list(dict.fromkeys(step.stage for step in steps)) == [LOADING, *STAGES]

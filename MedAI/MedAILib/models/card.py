@@ -49,6 +49,24 @@ class Preparation:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where a model of crops looks in a larger volume, see :mod:`MedAILib.pipeline.places`.
+
+    Attributes:
+        model: name of the model that finds the places.
+        labels: its structures that are the places; with several, the result tells them apart.
+        margin_mm: how far a crop reaches beyond what that model found, on each side.
+    """
+
+    model: str
+    labels: tuple[str, ...]
+    margin_mm: float
+
+    def __str__(self) -> str:
+        return f"{self.model} finds {' and '.join(self.labels)} first, with {self.margin_mm:g} mm around"
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """A checked ``model.json``.
 
@@ -71,6 +89,7 @@ class ModelCard:
         plausible_ml: structure name to (lowest, highest) believable volume in ml.
         total_ml: the same for all shown structures together, or None.
         largest_mm: longest side of a volume that the model was made for, or None for any.
+        places: where it looks in a larger one; None: a larger one is refused.
         instances: how the objects of the one label are told apart, see
             :func:`MedAILib.pipeline.instances.find_instances`; None: they are not.
         weights_file, sha256: the weights and their checksum.
@@ -112,6 +131,7 @@ class ModelCard:
     limits: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
     instances: Mapping[str, float] | None = None
+    places: Places | None = None
     preparation: Preparation = Preparation()
     weighting: str = "gaussian"
     cleaning: bool = True
@@ -134,6 +154,7 @@ class ModelCard:
             *([self.description] if self.description else []),
             f"For: {'/'.join(self.modality)}, {self.anatomy}. Intended use: {self.raw['intended_use']}.",
             f"Structures ({len(self.labels)}): {', '.join(label.name for label in self.labels)}.",
+            *([f"In a volume of more than {self.largest_mm:g} mm {self.places}."] if self.places else []),
             f"Works at {' x '.join(f'{s:g}' for s in self.spacing)} mm (k, j, i). License: {self.license}.",
             *(["Its weights hold code (TorchScript), which was allowed when it was imported."] * self.code_allowed),
             "Measured:" if self.measured else "Measured: nothing yet.",
@@ -215,6 +236,10 @@ def _contradictions(data: Mapping[str, Any]) -> list[str]:
     ranges = dict(data.get("plausible_volumes_ml", {}))
     if "instances" in data and ranges:
         found.append("plausible_volumes_ml: objects have no names of their own; give total_ml")
+    if "places" in data and "largest_mm" not in data:
+        found.append("places: give largest_mm, the longest side of a volume that needs none")
+    if "places" in data and "instances" in data:
+        found.append("places: objects one by one cannot be looked for in places")
     found += [f"plausible_volumes_ml.{name}: no label has this name" for name in ranges if name not in names]
     if "total_ml" in data:
         ranges["total_ml"] = data["total_ml"]
@@ -232,6 +257,10 @@ def _three(values: list[Any]) -> tuple[Any, Any, Any]:
 
 def _range(values: list[float]) -> tuple[float, float]:
     return float(values[0]), float(values[1])
+
+
+def _places(values: Mapping[str, Any]) -> Places:
+    return Places(values["model"], tuple(values["labels"]), float(values["margin_mm"]))
 
 
 def _card(folder: Path, data: dict[str, Any]) -> ModelCard:
@@ -268,6 +297,7 @@ def _card(folder: Path, data: dict[str, Any]) -> ModelCard:
         limits=tuple(data["limits"]),
         citations=tuple(data.get("citations", ())),
         instances=data.get("instances"),
+        places=_places(data["places"]) if "places" in data else None,
         preparation=Preparation(**data.get("preparation", {})),
         weighting=window.get("weighting", "gaussian"),
         cleaning=data.get("cleaning", True),

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..geometry import axis_codes
 from ..image import Image
-from ..labels import LEFT, RIGHT, Label
+from ..labels import LEFT, RIGHT, Code, Label
 from ..spatial import sees_slices
 from ..statistics import LabelStatistics
 from ..worker.events import Warned
@@ -99,8 +99,7 @@ def _cut(labels: Image) -> Iterator[Warned]:
 
 def _uneven(volumes: Sequence[LabelStatistics], table: Sequence[Label]) -> Iterator[Warned]:
     found = {row.value: row.volume_ml for row in volumes}
-    right = {label.type: label for label in table if label.modifier == RIGHT}
-    pairs = [(label, right[label.type]) for label in table if label.modifier == LEFT and label.type in right]
+    pairs = [pair for kind in dict.fromkeys(label.type for label in table) for pair in _sides(kind, table)]
     uneven = []
     for one, other in pairs:
         small, large = sorted((found.get(one.value, 0.0), found.get(other.value, 0.0)))
@@ -112,6 +111,14 @@ def _uneven(volumes: Sequence[LabelStatistics], table: Sequence[Label]) -> Itera
             "uneven-sides",
             f"Left and right differ more than {_UNEVEN:g} to 1: {_listed(uneven)}. Check these structures.",
         )
+
+
+def _sides(kind: Code, table: Sequence[Label]) -> Iterator[tuple[Label, Label]]:
+    """Left and right of a type; parts of a structure may be of one type, and come in the same order on both sides."""
+    left, right = (
+        [label for label in table if label.type == kind and label.modifier == side] for side in (LEFT, RIGHT)
+    )
+    return zip(left, right, strict=False)
 
 
 def _thick(labels: Image, card: ModelCard) -> Iterator[Warned]:

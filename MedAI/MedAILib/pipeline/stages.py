@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from ..progress import Progress
 from ..worker.events import Warned
+
+LOADING = "Loading the model"
+"""The stage in which weights are read."""
 
 
 class Stages:
@@ -21,12 +26,23 @@ class Stages:
         self.seconds: dict[str, float] = {}
         self.warnings: list[Warned] = []
         self._stage, self._since = "", time.perf_counter()
+        self._part = ""
+
+    @contextmanager
+    def within(self, part: str) -> Iterator[None]:
+        """Stages begun meanwhile belong to a part of the run that has stages of the same names as another part, see
+        :func:`stages_within`."""
+        before, self._part = self._part, part
+        try:
+            yield
+        finally:
+            self._part = before
 
     def begin(self, name: str) -> None:
         """End the current stage and begin the next; raises Cancelled when asked to stop."""
         self.end()
-        self._stage = name
-        self.progress.stage(name)
+        self._stage = _name_within(self._part, name)
+        self.progress.stage(self._stage)
 
     def end(self) -> None:
         """End the current stage."""
@@ -39,3 +55,18 @@ class Stages:
         """Keep a warning for the summary and pass it on at once."""
         self.warnings.append(Warned(code, message))
         self.progress.warn(code, message)
+
+
+def stages_within(part: str, stages: Mapping[str, float], share: float) -> dict[str, float]:
+    """The stages of a part of a run.
+
+    Args:
+        part: its name, as :meth:`Stages.within` has it.
+        stages: their names and expected shares of the part's time.
+        share: of the part in the whole run.
+    """
+    return {_name_within(part, name): share * own for name, own in stages.items()}
+
+
+def _name_within(part: str, name: str) -> str:
+    return f"{part}: {name}" if part else name

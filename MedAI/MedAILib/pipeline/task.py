@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..models import ModelCard, load_network
 from .request import answer, read_message
-from .segment import STAGES, segment
-from .stages import Stages
+from .segment import segment, stages_of
+from .stages import LOADING, Stages
 
 if TYPE_CHECKING:
     import torch
 
-LOADING = "Loading the model"
 _LOADING_SHARE = 0.02
 
 
@@ -34,10 +34,11 @@ def run(
     """
     volumes, request = read_message(parameters, arrays)
     card = request.card()
-    stages = Stages(context.progress({LOADING: _LOADING_SHARE, **STAGES}))
+    stages = Stages(context.progress({LOADING: _LOADING_SHARE, **stages_of(volumes, card)}))
     stages.begin(LOADING)
     network = _warm_network(card, context.warm)
-    return answer(segment(volumes, network, card, request, context.device, stages))
+    load = partial(_warm_network, warm=context.warm)
+    return answer(segment(volumes, network, card, request, context.device, stages, load))
 
 
 def _warm_network(card: ModelCard, warm: dict[Any, Any]) -> torch.nn.Module:
