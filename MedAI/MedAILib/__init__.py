@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import interact, register, segment, superresolve, train
+    from .api import bridge, interact, register, segment, straighten, superresolve, train, unstraighten
     from .batch import register_many, segment_many, superresolve_many
     from .image import Image
     from .models import find_model, import_model, list_models
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .summary import Segmentation, Summary
     from .superres.request import Superresolution
     from .superres.summary import SuperresSummary
-    from .tubes.calls import bridge, straighten, unstraighten
 
 __version__ = "0.1.0"
 
@@ -61,7 +60,7 @@ _HOME = {
     "Summary": "summary",
     "SuperresSummary": "superres.summary",
     "Superresolution": "superres.request",
-    "bridge": "tubes.calls",
+    "bridge": "api",
     "find_model": "models",
     "import_model": "models",
     "interact": "api",
@@ -70,11 +69,11 @@ _HOME = {
     "register_many": "batch",
     "segment": "api",
     "segment_many": "batch",
-    "straighten": "tubes.calls",
+    "straighten": "api",
     "superresolve": "api",
     "superresolve_many": "batch",
     "train": "api",
-    "unstraighten": "tubes.calls",
+    "unstraighten": "api",
 }
 
 

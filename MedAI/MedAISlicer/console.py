@@ -1,8 +1,9 @@
-"""``MedAILib.segment``, ``interact``, ``register``, ``superresolve`` and ``train`` for nodes: for Slicer's console."""
+"""What ``MedAILib`` does with files and arrays, for nodes: for Slicer's console."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ from MedAILib.registration.request import RegistrationRequest
 from MedAILib.superres.request import SuperresRequest
 from MedAILib.training.cases.remote import train_folder, training_folder
 from MedAILib.training.cases.run_folder import RunFolder
+from MedAILib.tubes.request import BridgeRequest, StraightenRequest
 from MedAILib.worker import Event
 from MedAILib.worker.events import Finished, Warned
 
 from . import mrml, results, tables
 from .assist.console_session import NodeSession
+from .assist.editors import LogicEditor, forget, hidden_logic
+from .assist.target import Target as TubeTarget
 from .modality import modality_of
 from .registration.inputs import Inputs, as_mask
 from .registration.outputs import Outputs
@@ -37,7 +41,9 @@ from .superres.outputs import Outputs as SuperresOutputs
 from .superres.results import Result as SuperresResult
 from .superres.run import SuperresRun
 from .targets import Target
-from .train.cases import CASES, cases_of, clear, write_case
+from .train.cases import CASES, cases_of, clear, source_of, write_case
+from .tubes.run import BridgeRun, RestoreRun, StraightenRun
+from .tubes.run import Result as TubeResult
 
 Node = Any
 
@@ -302,6 +308,68 @@ def train(segmentations: Sequence[Node], name: str, *, output: str | Path | None
         for case in found.cases:
             write_case(case, found.classes, folder / CASES)
     return train_folder(folder / CASES, name, output=folder, on_event=_live, **how)
+
+
+def bridge(mask: Any, volume: Node | None, request: BridgeRequest, *, progress: bool = True) -> TubeResult:
+    """Close the gaps of a segment and wait; the windows stay alive meanwhile.
+
+    Args:
+        mask: (segmentation node, segment ID), or a segmentation node with one segment.
+        volume: scalar volume node that shows the tube; None for the one that the segmentation was made on.
+        request: how.
+        progress: tell stages and warnings on the console.
+
+    Returns:
+        The ``volume``, the ``segmentation`` whose segment is another one now, and the ``summary``.
+
+    Raises:
+        MedAIError: each failure has its own subclass, see :mod:`MedAILib.errors`. The scene is as it was then.
+        RequirementsError: a Python package is missing, and was not installed when Slicer offered it.
+    """
+    target = _tube(mask, volume)
+    results.check_in_scene(target.volume)
+    logic = hidden_logic(target.volume, target.segmentation)
+    try:
+        done = _wait_for(BridgeRun(target, LogicEditor(logic), request), progress)
+        return replace(done, volume=target.volume, segmentation=target.segmentation)
+    finally:
+        forget(logic)
+
+
+def straighten(volume: Node, mask: Any, request: StraightenRequest, *, progress: bool = True) -> TubeResult:
+    """Lay a volume out along a segment and wait; arguments and errors as above.
+
+    Returns:
+        The new ``volume``, a ``segmentation`` of it that holds the segment, and the ``summary``.
+    """
+    return _wait_for(StraightenRun(_tube(mask, volume), request), progress)
+
+
+def unstraighten(mask: Any, volume: Node, *, progress: bool = True) -> TubeResult:
+    """Bring a segment that was drawn on a straightened volume back and wait; arguments and errors as above.
+
+    Args:
+        mask: as above, drawn on ``volume``.
+        volume: straightened volume node.
+        progress: as above.
+
+    Returns:
+        The ``volume`` that was straightened, its ``segmentation``, which has one more segment, and the ``summary``.
+    """
+    return _wait_for(RestoreRun(_tube(mask, volume)), progress)
+
+
+def _tube(mask: Any, volume: Any) -> TubeTarget:
+    if volume is not None and not hasattr(volume, "IsA"):
+        raise UsageError("Nodes go with nodes only; files and arrays only with files and arrays.")
+    found = as_mask(mask)
+    if found is None or not found[1]:
+        raise UsageError("A tube is a segment: give a (segmentation node, segment ID) pair.")
+    segmentation, segment_id = found
+    volume = volume or source_of(segmentation)
+    if volume is None:
+        raise UsageError(f"{segmentation.GetName()} has no source volume. Give the volume, too.")
+    return TubeTarget(volume, segmentation, segment_id)
 
 
 def _live(event: Event) -> None:

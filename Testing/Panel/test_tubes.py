@@ -10,65 +10,20 @@ import pytest
 
 from Panel.steps import names, press, segmentations
 
-SHAPE = (40, 24, 24)
 CORRECT = 1
-
-
-class Here:
-    """A worker that does its jobs at once, in this process."""
-
-    def __call__(self, device: str = "auto") -> Here:
-        return self
-
-    def submit(self, task: str, parameters: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
-        from MedAILib.errors import MedAIError
-        from MedAILib.progress import Progress
-        from MedAILib.worker.events import Failed, Finished
-        from MedAILib.worker.job import Job
-        from MedAILib.worker.tasks import TASKS, Context, resolve
-
-        job = Job(task, lambda job: job.push(Failed("cancelled", "")))
-        try:
-            copies = {name: np.array(array) for name, array in arrays.items()}
-            job.push(
-                Finished(*resolve(task, TASKS)(parameters, copies, Context("cpu", lambda stages: Progress(stages))))
-            )
-        except MedAIError as error:
-            job.push(Failed(error.code, str(error)))
-        return job
-
-
-def tube() -> tuple[np.ndarray, np.ndarray]:
-    """A bright straight tube in a dark volume, and its mask with a gap; (k, j, i)."""
-    _k, j, i = np.indices(SHAPE)
-    inside = np.hypot(j - 12, i - 12) < 2.5
-    mask = inside.copy()
-    mask[16:22] = False
-    return (100 + 200 * inside).astype(np.int16), mask
 
 
 @pytest.fixture
 def broken(desk: Any, panel: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The open tab with the tube's segment chosen."""
-    import slicer
-
     import MedAILib.worker.client
     from Harness.segment_editor import qMRMLSegmentEditorWidget
     from Harness.views import LayoutManager, SliceView
-    from MedAILib.image import Image
-    from MedAISlicer import mrml
+    from MRML.tubes import Here, add_tube
 
     monkeypatch.setattr(MedAILib.worker.client, "shared_worker", Here())
     desk.views = LayoutManager([SliceView("Axial")])
-    array, mask = tube()
-    affine = np.diag([1.0, 1.0, 2.0, 1.0])
-    volume = mrml.volume_from_image(desk.scene.scene, Image(array, affine, "CT"))
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Vessels")
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    segment = slicer.vtkSegment()
-    segment.SetName("Duct")
-    segment.AddRepresentation("Binary labelmap", mrml.layer_from_array(mask.astype(np.uint8), affine))
-    node.GetSegmentation().AddSegment(segment, "duct")
+    volume, node = add_tube(desk.scene.scene)
     qMRMLSegmentEditorWidget.opened.clear()
     panel.ui.inputSelector.setCurrentNode(volume)
     panel.ui.outputSelector.setCurrentNode(node)
@@ -143,6 +98,25 @@ def test_a_way_back_needs_the_volume_that_was_straightened(desk: Any, broken: An
     broken.editor.setCurrentSegmentID(second.GetSegmentation().GetNthSegmentID(0))
     assert not broken.ui.restoreButton.enabled
     assert "no longer in the scene" in broken.ui.restoreButton.toolTip
+
+
+def test_the_button_that_was_pressed_cancels(desk: Any, broken: Any, worker: Any, monkeypatch: Any) -> None:
+    import MedAILib.worker.client
+
+    monkeypatch.setattr(MedAILib.worker.client, "shared_worker", worker)
+    ui = broken.ui
+    press(ui.straightenButton)
+    assert (ui.straightenButton.text, ui.bridgeButton.text) == ("Cancel", "Bridge gaps")
+    assert ui.straightenButton.enabled
+    assert not ui.bridgeButton.enabled
+    assert desk.wait(lambda: bool(worker.jobs))
+    press(ui.straightenButton)
+    assert not ui.straightenButton.enabled
+    done(desk, broken)
+    assert (ui.straightenButton.text, ui.straightenButton.enabled) == ("Straighten", True)
+    assert "cancel" in ui.tubesStatusLabel.text.lower()
+    assert len(segmentations(desk)) == 1
+    assert desk.messages == []
 
 
 def test_an_empty_segment_is_told_in_a_sentence(desk: Any, broken: Any) -> None:

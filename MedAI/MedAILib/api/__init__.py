@@ -5,8 +5,10 @@ from .registering import register, register_files, run_registration
 from .segmenting import run_job, segment, segment_file
 from .superresolving import run_superresolution, superresolve, superresolve_files
 from .training import train
+from .tubes import bridge, straighten, unstraighten
 
 __all__ = [
+    "bridge",
     "interact",
     "register",
     "register_files",
@@ -15,7 +17,9 @@ __all__ = [
     "run_superresolution",
     "segment",
     "segment_file",
+    "straighten",
     "superresolve",
     "superresolve_files",
     "train",
+    "unstraighten",
 ]

@@ -85,7 +85,7 @@ def _add_tube(command: argparse.ArgumentParser) -> None:
 
 def run_bridge(options: argparse.Namespace) -> int:
     """Do it; raises MedAIError."""
-    from ..tubes.calls import bridge
+    from ..api import bridge
 
     written = (options.output, options.centerline)
     result = bridge(
@@ -103,7 +103,7 @@ def run_bridge(options: argparse.Namespace) -> int:
 
 def run_straighten(options: argparse.Namespace) -> int:
     """Do it; raises MedAIError."""
-    from ..tubes.calls import straighten
+    from ..api import straighten
 
     written = (options.output, options.planes, options.labels, options.centerline)
     result = straighten(
@@ -125,7 +125,7 @@ def run_straighten(options: argparse.Namespace) -> int:
 
 def run_unstraighten(options: argparse.Namespace) -> int:
     """Do it; raises MedAIError."""
-    from ..tubes.calls import unstraighten
+    from ..api import unstraighten
 
     written = (options.output,)
     overwrite = options.overwrite or may_replace(written, options)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import slicer
 
 from MedAILib.errors import UsageError
 from MedAILib.image import Image
@@ -18,7 +17,7 @@ from MedAILib.interactive.request import Reply
 from .. import mrml, results
 from . import prompt_tags
 from .assistants import AUTO, Assistants
-from .editors import LogicEditor
+from .editors import LogicEditor, forget, hidden_logic
 from .places import own_length, own_points, world_points
 from .target import Target
 from .writing import Written, write
@@ -61,17 +60,8 @@ class NodeSession(Drawing):
         image = mrml.own_image_from_node(volume)
         self.segmentation = _new_segmentation(volume, image.name) if segmentation is None else segmentation
         self._segments: dict[int, str] = {1: self._find(segment)}
-        self._logic = slicer.vtkSlicerSegmentEditorLogic()
-        self._logic.SetMRMLScene(volume.GetScene())
-        self._node = volume.GetScene().CreateNodeByClass("vtkMRMLSegmentEditorNode")
-        self._node.UnRegister(None)
-        self._node.SetHideFromEditors(True)
-        self._node.SetSaveWithScene(False)
-        self._node = volume.GetScene().AddNode(self._node)
-        self._logic.SetSegmentEditorNode(self._node)
-        self._logic.SetSegmentationNode(self.segmentation)
-        self._logic.SetSourceVolumeNode(volume)
-        self._node.SetSelectedSegmentID(self._segments[1])
+        self._logic = hidden_logic(volume, self.segmentation)
+        self._logic.GetSegmentEditorNode().SetSelectedSegmentID(self._segments[1])
         self._editor = LogicEditor(self._logic)
         self.answer: Reply | None = None
 
@@ -138,9 +128,7 @@ class NodeSession(Drawing):
     def close(self) -> None:
         """Let go of the volume and of the undo states; the segmentation stays."""
         self._assistants.close()
-        self._logic.SetSegmentEditorNode(None)
-        if self._node.GetScene() is not None:
-            self._node.GetScene().RemoveNode(self._node)
+        forget(self._logic)
 
     def _write(self, target: Target, prompts: list[Prompt] | None) -> Written:
         if reason := target.why_gone():  # the windows live while somebody computes

@@ -77,5 +77,28 @@ class LogicEditor:
         return self._logic.GetReferenceGeometryImage() if known else None
 
 
+def hidden_logic(volume: Node, segmentation: Node) -> Any:
+    """A vtkSlicerSegmentEditorLogic with an editor node that no panel shows; :func:`forget` lets go of it."""
+    scene = volume.GetScene()
+    logic = slicer.vtkSlicerSegmentEditorLogic()
+    logic.SetMRMLScene(scene)
+    node = scene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+    node.UnRegister(None)
+    node.SetHideFromEditors(True)
+    node.SetSaveWithScene(False)
+    logic.SetSegmentEditorNode(scene.AddNode(node))
+    logic.SetSegmentationNode(segmentation)
+    logic.SetSourceVolumeNode(volume)
+    return logic
+
+
+def forget(logic: Any) -> None:
+    """Remove what :func:`hidden_logic` made; its undo states go, too."""
+    node = logic.GetSegmentEditorNode()
+    logic.SetSegmentEditorNode(None)
+    if node is not None and node.GetScene() is not None:
+        node.GetScene().RemoveNode(node)
+
+
 def _overwrites(node: Node) -> bool:
     return bool(node.GetOverwriteMode() != node.OverwriteNone)

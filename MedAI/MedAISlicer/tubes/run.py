@@ -31,7 +31,6 @@ from ..assist.editors import Editor
 from ..assist.target import Target
 from ..assist.writing import write
 from ..identity import label_from_segment
-from ..parameters import AUTOMATIC
 from ..run import Job
 
 Node = Any
@@ -62,11 +61,18 @@ class TubeRun:
 
     Args:
         target: the segment, and the volume that the Segment Editor shows with it.
+
+    Raises:
+        UsageError: one of them is not in the scene.
     """
 
     count = 1
 
     def __init__(self, target: Target) -> None:
+        results.check_in_scene(target.volume)
+        results.check_in_scene(target.segmentation, "segmentation")
+        if target.segment is None:
+            raise UsageError(f"{target.segmentation.GetName()} has no segment {target.segment_id!r}.")
         self.target = target
         self.name = target.segment.GetName()
 
@@ -84,15 +90,16 @@ class TubeRun:
         return image, mrml.mask_from_segment(self.target.segmentation, self.target.segment_id, image)
 
     def _submit(self, task: str, message: Any) -> Job:
-        return client.shared_worker(AUTOMATIC).submit(task, *message)
+        return client.shared_worker().submit(task, *message)
 
 
 class BridgeRun(TubeRun):
     """Closes the gaps of the segment; written as one undo state of an editor, as far as its masking allows."""
 
-    def __init__(self, target: Target, editor: Editor) -> None:
+    def __init__(self, target: Target, editor: Editor, request: BridgeRequest | None = None) -> None:
         super().__init__(target)
-        self._editor = editor
+        results.check_output(target.segmentation)
+        self._editor, self._request = editor, request or BridgeRequest()
         self._mask: Any = None
         self._state: Any = None
 
@@ -100,7 +107,7 @@ class BridgeRun(TubeRun):
         """Send the segment and the volume."""
         image, self._mask = self._images()
         self._state = self.target.segment_state(), self.target.volume_state()
-        return self._submit(BRIDGE, BridgeRequest().message(self._mask, image))
+        return self._submit(BRIDGE, self._request.message(self._mask, image))
 
     def write(self, finished: Sequence[Finished | None]) -> Result:
         """Bring the bridges into the segment.
@@ -122,10 +129,14 @@ class BridgeRun(TubeRun):
 class StraightenRun(TubeRun):
     """Makes a volume that is laid out along the segment, and a segmentation of it that holds the segment."""
 
+    def __init__(self, target: Target, request: StraightenRequest | None = None) -> None:
+        super().__init__(target)
+        self._request = request or StraightenRequest()
+
     def submit(self, index: int) -> Job:
         """Send the volume and the segment."""
         image, mask = self._images()
-        return self._submit(STRAIGHTEN, StraightenRequest().message(image, mask, mask))
+        return self._submit(STRAIGHTEN, self._request.message(image, mask, mask))
 
     def write(self, finished: Sequence[Finished | None]) -> Result:
         """Bring both into the scene."""

@@ -33,7 +33,9 @@ class TubeSection:
         self._ui, self._editor = ui, editor
         self._run: Any = None
         self._controller = RunController(Pulse(self._beat), self._changed, self._ended)
-        self._tips = {button: button.toolTip for button in (ui.bridgeButton, ui.straightenButton, ui.restoreButton)}
+        buttons = ui.bridgeButton, ui.straightenButton, ui.restoreButton
+        self._usual = {button: (button.text, button.toolTip) for button in buttons}
+        self._pressed: Any = None
         ui.bridgeButton.connect("clicked(bool)", self.on_bridge)
         ui.straightenButton.connect("clicked(bool)", self.on_straighten)
         ui.restoreButton.connect("clicked(bool)", self.on_restore)
@@ -56,16 +58,18 @@ class TubeSection:
         self._enable(self._ui.restoreButton, back)
 
     def on_bridge(self) -> None:
-        """Close the gaps of the segment."""
-        self._begin(lambda target: BridgeRun(target, EffectEditor(self._editor().effectByName(NAME))))
+        """Close the gaps of the segment; while that goes on, cancel it."""
+        self._press(
+            self._ui.bridgeButton, lambda target: BridgeRun(target, EffectEditor(self._editor().effectByName(NAME)))
+        )
 
     def on_straighten(self) -> None:
-        """Lay the volume out along the segment."""
-        self._begin(StraightenRun)
+        """Lay the volume out along the segment; while that goes on, cancel it."""
+        self._press(self._ui.straightenButton, StraightenRun)
 
     def on_restore(self) -> None:
-        """Bring the segment back to the volume that the straightened one was made from."""
-        self._begin(RestoreRun)
+        """Bring the segment back to the volume that the straightened one was made from; while that goes on, cancel."""
+        self._press(self._ui.restoreButton, RestoreRun)
 
     def cancel(self, reason: str = "") -> None:
         """Stop; nothing is written."""
@@ -80,13 +84,16 @@ class TubeSection:
         """The module goes away."""
         self._controller.abandon()
 
-    def _begin(self, make: Callable[[Target], Run]) -> None:
+    def _press(self, button: Any, make: Callable[[Target], Run]) -> None:
+        if self.busy:
+            self.cancel()
+            return
         target = self._target()
-        if target is None or self.busy:
+        if target is None:
             return
         with slicer.util.tryWithErrorDisplay(None):
             ensure()
-            self._run = make(target)
+            self._run, self._pressed = make(target), button
             self._controller.start(self._run)
 
     def _target(self) -> Target | None:
@@ -97,8 +104,14 @@ class TubeSection:
         return None if target.segment is None else target
 
     def _enable(self, button: Any, reason: str) -> None:
-        button.enabled = not reason and not self.busy
-        button.toolTip = reason or self._tips[button]
+        text, tip = self._usual[button]
+        if self.busy and button is self._pressed:
+            text, tip, reason = _("Cancel"), _("Stop. The scene stays as it was."), ""
+        going = self.busy and button is not self._pressed
+        stopping = self._controller.status.state in (State.CANCELLING, State.IMPORTING)
+        button.text = text
+        button.enabled = not (reason or going or stopping)
+        button.toolTip = reason or tip
 
     def _beat(self) -> None:
         self._controller.tick()

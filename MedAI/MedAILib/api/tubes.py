@@ -1,4 +1,4 @@
-"""The calls on tubes that scripts and the shell use: mend a mask, straighten an image, bring labels back."""
+"""The calls on tubes: mend a mask, straighten an image, bring labels back."""
 
 from __future__ import annotations
 
@@ -14,18 +14,14 @@ from ..image import Image, Kind
 from ..labels import Label
 from ..progress_line import ProgressLine
 from ..sources import PathLike, check_distinct, check_target, load
-from ..worker.events import Event
-from .reformation import FIELD, SPACING, STEP, Reformation
-from .request import (
+from ..tubes.reformation import FIELD, SPACING, STEP, Reformation
+from ..tubes.request import (
     BRIDGE,
     LIMIT,
     RESTORE,
     STRAIGHTEN,
-    Bridged,
     BridgeRequest,
-    RestoredLabels,
     RestoreRequest,
-    Straightened,
     StraightenRequest,
     check_same_grid,
     read_bridged,
@@ -33,6 +29,7 @@ from .request import (
     read_restored,
     read_straightened,
 )
+from ..worker.events import Event
 
 Told = Callable[[Event], None] | None
 CURVE_STEP = 2.0
@@ -49,13 +46,15 @@ def bridge(
     overwrite: bool = False,
     progress: bool = True,
     on_event: Told = None,
-) -> Bridged:
+) -> Any:
     """Close the gaps of a broken tubular mask (a vessel, a duct, a nerve).
 
     Args:
-        mask: path of a segmentation or label map; an :class:`Image` of labels; or an (array (k, j, i), affine 4x4 IJK
-            to RAS mm) pair.
-        image: likewise, on the same grid: the bridges then prefer what looks like the tube.
+        mask: path of a segmentation or label map; an :class:`Image` of labels; an (array (k, j, i), affine 4x4 IJK to
+            RAS mm) pair; or, inside Slicer, a segmentation node with one segment or a (segmentation node, segment ID)
+            pair. There the segment itself is mended.
+        image: likewise, on the same grid: the bridges then prefer what looks like the tube. With nodes the volume node,
+            None for the one that the segmentation was made on.
         output: path of the mended mask (.seg.nrrd, .nrrd, .nii, .nii.gz, .mha), or None to write nothing.
         centerline: path of the tube's centerline (.mrk.json, .fcsv, .csv).
         label: the tube's value, where the label map holds several.
@@ -63,6 +62,9 @@ def bridge(
         overwrite: replace files that exist.
         progress: show stage and remaining time on the error stream.
         on_event: receives the progress events instead.
+
+    Returns:
+        :class:`MedAILib.tubes.request.Bridged`; with nodes the nodes that were changed or made, and the ``summary``.
 
     Raises:
         MedAIError: each failure has its own subclass, see :mod:`MedAILib.errors`. Nothing is written then.
@@ -76,6 +78,10 @@ def bridge(
     from ..files.formats import WRITABLE
 
     request = BridgeRequest(label, limit)
+    if _of_nodes(mask, output, centerline):
+        from MedAISlicer import console
+
+        return console.bridge(mask, image, request, progress=progress)
     sources = [mask, image]
     check_target(output, sources, overwrite, WRITABLE)
     _check_points(centerline, sources, overwrite)
@@ -108,7 +114,7 @@ def straighten(
     overwrite: bool = False,
     progress: bool = True,
     on_event: Told = None,
-) -> Straightened:
+) -> Any:
     """Lay an image out along a tube that a mask marks (curved planar reformation); gaps of the mask are bridged.
 
     Args:
@@ -123,6 +129,10 @@ def straighten(
         line: line of interest, RAS; None for the direction that the tube has least extent along.
         label, limit, overwrite, progress, on_event: as for :func:`bridge`.
 
+    Returns:
+        :class:`MedAILib.tubes.request.Straightened`; with nodes the new ``volume`` and ``segmentation`` node, and the
+        ``summary``.
+
     Raises:
         MedAIError: each failure has its own subclass, see :mod:`MedAILib.errors`. Nothing is written then.
     """
@@ -130,6 +140,10 @@ def straighten(
     from ..files.formats import WRITABLE
 
     request = StraightenRequest(kind, field, spacing, step, line, label, limit)
+    if _of_nodes(mask, output, planes, labels, centerline):
+        from MedAISlicer import console
+
+        return console.straighten(image, mask, request, progress=progress)
     sources = [image, mask]
     check_distinct([Path(path) for path in (output, planes, labels, centerline) if path is not None])
     check_target(output, sources, overwrite, tuple(suffix for suffix in WRITABLE if suffix != ".seg.nrrd"))
@@ -153,18 +167,22 @@ def straighten(
 
 def unstraighten(
     labels: Any,
-    planes: Reformation | PathLike,
+    planes: Any,
     output: PathLike | None = None,
     overwrite: bool = False,
     progress: bool = True,
     on_event: Told = None,
-) -> RestoredLabels:
+) -> Any:
     """Bring labels that were drawn on a straightened volume back to the image that it was made from.
 
     Args:
         labels: as the mask of :func:`bridge`, on the straightened volume's grid.
-        planes: what :func:`straighten` returned or wrote.
+        planes: what :func:`straighten` returned or wrote; with nodes the straightened volume node.
         output, overwrite, progress, on_event: as for :func:`bridge`.
+
+    Returns:
+        :class:`MedAILib.tubes.request.RestoredLabels`; with nodes the ``volume`` and the ``segmentation`` that got a
+        segment, and the ``summary``.
 
     Raises:
         MedAIError: each failure has its own subclass, see :mod:`MedAILib.errors`. Nothing is written then.
@@ -172,6 +190,10 @@ def unstraighten(
     from ..files import write_labels
     from ..files.formats import WRITABLE
 
+    if _of_nodes(labels, output):
+        from MedAISlicer import console
+
+        return console.unstraighten(labels, planes, progress=progress)
     check_target(output, [labels, planes], overwrite, WRITABLE)
     request = RestoreRequest(planes if isinstance(planes, Reformation) else _planes_of(Path(planes)))
     drawn, table = _labels(labels)
@@ -180,6 +202,18 @@ def unstraighten(
     if output is not None:
         write_labels(output, result.labels, table, overwrite, result.summary.provenance)
     return result
+
+
+def _of_nodes(mask: Any, *files: Any) -> bool:
+    """Whether the mask is a node, or a node and a segment of it.
+
+    Raises:
+        UsageError: files are to be written then.
+    """
+    nodes = hasattr(mask[0] if isinstance(mask, tuple) and mask else mask, "IsA")
+    if nodes and any(file is not None for file in files):
+        raise UsageError("Nodes give nodes; files can be written of files and arrays only. Save the nodes instead.")
+    return nodes
 
 
 def _wait(task: str, message: Any, progress: bool, on_event: Told) -> Any:
@@ -217,7 +251,7 @@ def _check_points(target: PathLike | None, sources: list[Any], overwrite: bool) 
 
 def _write_points(target: PathLike | None, points: np.ndarray, overwrite: bool) -> None:
     from ..files import write_points
-    from .curve import resampled
+    from ..tubes.curve import resampled
 
     if target is not None:
         write_points(target, resampled(points, CURVE_STEP), overwrite=overwrite)
