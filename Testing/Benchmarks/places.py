@@ -39,6 +39,7 @@ class Row:
         model, place: names.
         figures: of :data:`METRICS`.
         found, true: ml.
+        inside: the share of what was found that the truth has, too.
         cost: of the whole run, the same for all places of a scan.
     """
 
@@ -47,6 +48,7 @@ class Row:
     figures: dict[str, float]
     found: float
     true: float
+    inside: float
     cost: Cost
 
 
@@ -69,7 +71,8 @@ def rows(scan: str, truth: str, model: str, places: list[Label]) -> Iterator[Row
         mask, target = sum(found.array == value for value in values) > 0, expected.array == place.value
         score = scoring().score_label(target, mask, found.spacing, TOLERANCE)
         figures = {metric: float(score.get(metric, float("nan"))) for metric in METRICS}
-        yield Row(model, place.name, figures, mask.sum() * voxel, target.sum() * voxel, cost)
+        inside = float(target[mask].mean()) if mask.any() else float("nan")
+        yield Row(model, place.name, figures, mask.sum() * voxel, target.sum() * voxel, inside, cost)
 
 
 def write_card(card: ModelCard, measured: dict[str, list[Row]]) -> None:
@@ -79,10 +82,9 @@ def write_card(card: ModelCard, measured: dict[str, list[Row]]) -> None:
     fresh = []
     for name, of_scan in measured.items():
         own = [row for row in of_scan if row.model == card.name]
-        places = " and ".join(row.place for row in own)
         for metric, words in WORDS.items():
             value = round(statistics.fmean(row.figures[metric] for row in own), 4)
-            what = f"{words}, all parts together against FreeSurfer's {places}, mean"
+            what = f"mean {words}, each place as a whole against FreeSurfer's label"
             fresh.append({"dataset": f"{name}, the whole head", "metric": what, "value": value, "command": COMMAND})
     fields["measured"] = fresh + [one for one in fields["measured"] if one["command"] != COMMAND]
     file.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
@@ -104,8 +106,8 @@ def main() -> int:
     finder = find_model(card.places.model)
     places = [label for label in finder.labels if label.name in card.places.labels]
     print(f"{processor()}; CPU seconds and peak memory of the whole run, from file to file.\n")
-    print(f"| scan | place | model | {' | '.join(WORDS.values())} | ml found | ml true | CPU s | peak MB |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print(f"| scan | place | model | {' | '.join(WORDS.values())} | ml found | ml true | % inside | CPU s | peak MB |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     measured: dict[str, list[Row]] = {}
     for name, (scan, truth) in CASES.items():
         measured[name] = []
@@ -113,7 +115,12 @@ def main() -> int:
             for row in rows(scan, truth, model, places):
                 measured[name].append(row)
                 figures = [f"{row.figures['dice']:.4f}", f"{row.figures['hd95']:.2f}"]
-                figures += [f"{row.figures['surface_dice']:.3f}", f"{row.found:.2f}", f"{row.true:.2f}"]
+                figures += [
+                    f"{row.figures['surface_dice']:.3f}",
+                    f"{row.found:.2f}",
+                    f"{row.true:.2f}",
+                    f"{100 * row.inside:.0f}",
+                ]
                 figures += [f"{row.cost.cpu:.1f}", f"{row.cost.peak:.0f}"]
                 print(f"| {name} | {row.place} | {row.model} | {' | '.join(figures)} |", flush=True)
     if options.card:

@@ -100,7 +100,7 @@ class ScriptedWorker:
 
         self.jobs[-1].push(Step(stage, fraction, remaining))
 
-    def finish(self, labels: np.ndarray | None = None, warnings: tuple = ()) -> None:
+    def finish(self, labels: np.ndarray | None = None, warnings: tuple = (), finder: str = "") -> None:
         """Answer the newest job as the pipeline does."""
         from MedAILib.image import Image, Kind
         from MedAILib.pipeline.request import answer
@@ -110,7 +110,7 @@ class ScriptedWorker:
         _, parameters, arrays = self.messages[-1]
         image = Image(arrays["image"], np.asarray(parameters["affine"]), parameters["name"])
         labels = _two_structures(image.shape) if labels is None else labels
-        result = Segmentation(image.with_array(labels, kind=Kind.LABEL), _summary(image, labels, warnings))
+        result = Segmentation(image.with_array(labels, kind=Kind.LABEL), _summary(image, labels, warnings, finder))
         self.jobs[-1].push(Finished(*answer(result)))
 
     def fail(self, code: str, message: str, log: str = "") -> None:
@@ -126,7 +126,7 @@ def _two_structures(shape: tuple[int, ...]) -> np.ndarray:
     return labels
 
 
-def _summary(image: Any, labels: np.ndarray, warnings: tuple) -> Any:
+def _summary(image: Any, labels: np.ndarray, warnings: tuple, finder: str) -> Any:
     from MedAILib.image import Kind
     from MedAILib.models import find_model
     from MedAILib.statistics import label_statistics
@@ -148,6 +148,7 @@ def _summary(image: Any, labels: np.ndarray, warnings: tuple) -> Any:
         warnings=tuple(Warned(*pair) for pair in warnings),
         timings={"Finding structures": 2.5},
         tested_on=tested_on(card),
+        finder=finder,
     )
 
 

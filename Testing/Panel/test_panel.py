@@ -138,6 +138,17 @@ def test_the_result_says_which_model_how_sure_and_what_it_was_tested_on(desk, pa
     assert "2 structures in 2 s on cpu" in panel.ui.statusLabel.text
 
 
+def test_the_result_names_the_model_that_found_the_places_as_well(desk, panel, worker, add_volume):
+    volume = add_volume()
+    panel.ui.inputSelector.setCurrentNode(volume)
+    begin(desk, panel, worker)
+    worker.finish(finder="brain-mr 0.1.0 (SHA-256 de37608e2f14)")
+    until_idle(desk, panel)
+    assert "Model tiny 1.0, for research only.\nPlaces found by brain-mr 0.1.0" in panel.ui.summaryLabel.text
+    (node,) = segmentations(desk)
+    assert node.GetAttribute("MedAI.Finder") == "brain-mr 0.1.0 (SHA-256 de37608e2f14)"
+
+
 def test_progress_shows_stage_percentage_and_remaining_time(desk, panel, worker, add_volume):
     panel.ui.inputSelector.setCurrentNode(add_volume())
     begin(desk, panel, worker)

@@ -39,8 +39,8 @@ def are_needed(image: Image, card: ModelCard) -> bool:
 def stages_of(card: ModelCard) -> dict[str, float]:
     """Stages of :func:`find_at_places`, with their measured shares of its time (hippocampi in a 1 mm head, CPU)."""
     assert card.places is not None
-    finder = stages_within(card.places.model, {LOADING: 0.04, **structures.STAGES}, 0.82)
-    share = 0.15 / len(card.places.labels)
+    finder = stages_within(card.places.model, {LOADING: 0.04, **structures.STAGES}, 0.71)
+    share = 0.27 / len(card.places.labels)
     return finder | dict(
         chain.from_iterable(stages_within(name, structures.STAGES, share).items() for name in card.places.labels)
     )
