@@ -46,12 +46,15 @@ def check_grid(image: Image, slice_allowed: bool = False) -> None:
         )
 
 
-def check_scalar_volume(image: Image, slice_allowed: bool = False) -> tuple[Image, Warnings]:
+def check_scalar_volume(
+    image: Image, slice_allowed: bool = False, constant_allowed: bool = False
+) -> tuple[Image, Warnings]:
     """Refuse what cannot be used, repair what can.
 
     Args:
         image: as read; any real number type.
         slice_allowed: one slice is enough.
+        constant_allowed: one value everywhere will do.
 
     Returns:
         The image (the same object if nothing had to be repaired) and warnings as (code, sentence) pairs. Values that
@@ -88,7 +91,7 @@ def check_scalar_volume(image: Image, slice_allowed: bool = False) -> tuple[Imag
             f"they were taken as {float(low):g}, the lowest value of the others."
         )
         warnings = (("not-finite", sentence),)
-    if low == high:
+    if low == high and not constant_allowed:
         raise ContentError(f"{image.name} is constant: every voxel is {float(low):g}. Choose an image with content.")
     return image, warnings
 

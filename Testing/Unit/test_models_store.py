@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,15 +67,22 @@ def test_an_exchange_that_fails_half_way_keeps_the_older_model(
     assert find_model("tiny").version == "1.0"
 
 
-@needs_permissions
-def test_a_model_folder_that_cannot_be_listed_is_named(user_models: Path) -> None:
+def test_a_model_folder_that_cannot_be_listed_is_named_and_hides_no_bundled_model(
+    user_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     user_models.mkdir()
-    user_models.chmod(0)
-    try:
-        with pytest.raises(ModelError, match=r"the model folder cannot be listed \(Permission denied\)"):
-            ModelStore().scan()
-    finally:
-        user_models.chmod(0o700)
+    listed = Path.iterdir
+
+    def refuse(self: Path) -> Iterator[Path]:
+        if self == user_models:
+            raise PermissionError(13, "Permission denied")
+        return listed(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", refuse)
+        cards, broken = ModelStore().scan()
+    assert "the model folder cannot be listed (Permission denied)" in str(broken[0])
+    assert "brain-mr" in [card.name for card in cards]
 
 
 def test_a_bundled_name_cannot_be_taken(tiny: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from MedAILib.image import Image
 from MedAILib.inference.engine import WindowOptions, predict_labels
 from MedAILib.models import load_network, read_card
 from MedAILib.networks import build
+from MedAILib.pipeline.preparation import _seen_channel
 from MedAILib.pipeline.request import Request, read_message
 from MedAILib.pipeline.segment import STAGES, segment
 from MedAILib.pipeline.stages import Stages
@@ -138,6 +139,40 @@ def magnet(tmp_path: Path) -> Path:
 def test_a_model_that_can_do_without_takes_any_subset(magnet, first, others):
     result = run(magnet, noise(), {name: balls() for name in others}, first)
     assert result.labels.shape == (36, 40, 44)
+
+
+def picture(*colors: np.ndarray) -> Image:
+    return Image(np.stack(colors), np.eye(4), "stain")
+
+
+def colored_card(tmp_path):
+    return read_card(write_model(tmp_path / "colors", input_channels=3))
+
+
+def test_a_color_may_be_the_same_everywhere(tmp_path):
+    some, none = np.arange(24.0).reshape(2, 3, 4), np.zeros((2, 3, 4))
+    shown, seen, warnings = stacked(Volumes(picture(none, some, none)), colored_card(tmp_path), False)
+    assert np.array_equal(shown.array, some)
+    assert np.array_equal(seen.array, np.stack([none, some, none]))
+    assert warnings == ()
+    with pytest.raises(ContentError, match="stain is constant"):
+        stacked(Volumes(picture(none, none, none)), colored_card(tmp_path), False)
+
+
+def test_what_is_repaired_in_a_color_is_told(tmp_path):
+    some = np.arange(24.0).reshape(2, 3, 4)
+    holed = some.copy()
+    holed[0, 0, 0] = np.nan
+    _, seen, warnings = stacked(Volumes(picture(some, holed, some)), colored_card(tmp_path), False)
+    assert [code for code, _ in warnings] == ["not-finite"]
+    assert "stain, channel 2: 1 voxels" in warnings[0][1]
+    assert seen.array[1, 0, 0, 0] == 1.0
+
+
+def test_a_color_that_shows_nothing_does_not_say_where_the_object_is(tmp_path):
+    array = np.zeros((3, 20, 40, 40), np.float32)
+    array[1, :, 10:20, 10:20] = 100.0
+    assert np.array_equal(_seen_channel(array), array[1])
 
 
 def test_a_missing_input_stays_missing_in_windows_that_reach_beyond_the_volume():

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CodeError, ModelError
+from ..models.json_object import read_object
 from .foreign import ForeignModel, anatomy_of, input_names, intensity_of, label_entries, modality_of, model_name
 from .monai_config import BundleConfig, target_of
 from .monai_network import KNOWN, network_name, network_of, own_weights
 from .monai_transforms import Before, check_after, read_before
-from .reading import named_tensors, read_checkpoint, read_json
+from .reading import named_tensors, read_checkpoint
 
 if TYPE_CHECKING:
     from .bring import Import
@@ -36,7 +37,7 @@ def read_monai(folder: Path, wanted: Import) -> ForeignModel:
     """
     config = _config(folder)
     path = folder / "configs" / "metadata.json"
-    metadata = read_json(path, "the bundle's metadata")
+    metadata = read_object(path, "the bundle's metadata")
     try:
         return _converted(folder, config, metadata, wanted)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -50,7 +51,7 @@ def _config(folder: Path) -> BundleConfig:
     other = path.with_suffix(".yaml")
     if not path.is_file() and other.is_file():
         raise ModelError(f"{other}: MedAI reads configs in JSON. Convert it, e.g. with any YAML to JSON tool.")
-    return BundleConfig(read_json(path, "the bundle's inference configuration"), path)
+    return BundleConfig(read_object(path, "the bundle's inference configuration"), path)
 
 
 def _converted(folder: Path, config: BundleConfig, metadata: Mapping[str, Any], wanted: Import) -> ForeignModel:

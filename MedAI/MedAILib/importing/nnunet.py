@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from ..models.json_object import read_object
 from .foreign import (
     ForeignModel,
     anatomy_of,
@@ -25,7 +26,7 @@ from .foreign import (
     stored_axes,
 )
 from .nnunet_network import network_of, own_names
-from .reading import NUMBERS, Tensors, named_tensors, read_checkpoint, read_json
+from .reading import NUMBERS, Tensors, named_tensors, read_checkpoint
 
 if TYPE_CHECKING:
     from .bring import Import
@@ -50,8 +51,8 @@ def read_nnunet(folder: Path, wanted: Import) -> ForeignModel:
         ModelError: something is missing, damaged, or not supported; the message names it.
     """
     folder, folds = _result_folder(folder, wanted.folds)
-    plans = read_json(folder / "plans.json", "nnU-Net's plans")
-    dataset = read_json(folder / "dataset.json", "nnU-Net's description of its data set")
+    plans = read_object(folder / "plans.json", "nnU-Net's plans")
+    dataset = read_object(folder / "dataset.json", "nnU-Net's description of its data set")
     checkpoints = [_checkpoint(folder, fold, wanted.checkpoint) for fold in folds or _all_folds(folder, wanted)]
     try:
         return _converted(folder, plans, dataset, checkpoints, wanted)

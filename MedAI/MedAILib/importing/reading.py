@@ -1,8 +1,7 @@
-"""Reading what others wrote: JSON with sentences for what is wrong, and checkpoints without running what is in them."""
+"""Reading checkpoints that others wrote, without running what is in them."""
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +13,6 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from ..errors import ModelError
 
-_LARGEST_JSON = 64 << 20
 _SCALAR = np.float64(0).__reduce__()[0]
 """The function that makes a numpy number from its bytes."""
 NUMBERS: tuple[Any, ...] = (
@@ -26,31 +24,6 @@ NUMBERS: tuple[Any, ...] = (
 """What a checkpoint may hold besides tensors and plain values: numpy's numbers, as nnU-Net's log of a training has."""
 
 Tensors = dict[str, torch.Tensor]
-
-
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """A JSON object.
-
-    Args:
-        path: of the file.
-        what: it is, for the message, e.g. "nnU-Net's plans".
-
-    Raises:
-        ModelError: missing, unreadable, or something else.
-    """
-    try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise ModelError(f"{path}: is too large for {what}.")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path}: is missing ({what}). Get the whole model folder.") from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: is not a JSON text file ({error}). Get {what} again.") from error
-    if not isinstance(found, dict):
-        raise ModelError(f"{path}: must hold a JSON object ({what}).")
-    return found
 
 
 def read_checkpoint(path: Path, allowed: Iterable[Any] = ()) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from ..errors import ModelError
 from ..geometry import Shape, Spacing
 from ..labels import Label
+from .json_object import read_object
 from .schema import problems
 
 CARD_NAME = "model.json"
@@ -197,21 +199,11 @@ def read_card(folder: str | Path) -> ModelCard:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
+    with suppress(OSError):  # the reading tells it
         if path.is_symlink():
             raise ModelError(f"{path}: is a symbolic link; a model folder holds its own files only.")
-        if path.stat().st_size > _LARGEST_CARD:
-            raise ModelError(f"{path}: is too large for a model card.")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path.parent}: holds no {CARD_NAME}, so it is not a model folder.") from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: is not a JSON text file ({error}). Get the model again.") from error
-    if not isinstance(data, dict):
-        raise ModelError(f"{path}: must hold a JSON object.")
-    return data
+    missing = f"{path.parent}: holds no {CARD_NAME}, so it is not a model folder."
+    return read_object(path, "the model's card", _LARGEST_CARD, missing)
 
 
 def _contradictions(data: Mapping[str, Any]) -> list[str]:

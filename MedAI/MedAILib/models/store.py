@@ -40,11 +40,14 @@ class ModelStore:
         """The cards of all models, and why the folders that cannot be used cannot."""
         cards: list[ModelCard] = []
         broken: list[ModelError] = []
-        for folder in self._folders():
-            try:
-                cards.append(_named_card(folder))
-            except ModelError as error:
-                broken.append(error)
+        try:
+            for folder in self._folders():
+                try:
+                    cards.append(_named_card(folder))
+                except ModelError as error:
+                    broken.append(error)
+        except ModelError as error:  # a folder of models that cannot be listed
+            broken.append(error)
         return cards, broken
 
     def find(self, name: str) -> ModelCard:

@@ -94,8 +94,11 @@ def _looks_at_foreground(spec: Mapping[str, Any]) -> bool:
 
 
 def _seen_channel(array: np.ndarray) -> np.ndarray:
-    """The first channel that is there."""
-    return array if array.ndim == 3 else next(channel for channel in array if not is_missing(channel))
+    """The first channel that is there and shows something: a color may be the same everywhere."""
+    if array.ndim == 3:
+        return array
+    there = [channel for channel in array if not is_missing(channel)]
+    return next((channel for channel in there if channel.min() < channel.max()), there[0])
 
 
 def _whole(image: Image) -> Box:

@@ -51,8 +51,7 @@ def stacked(volumes: Volumes, card: ModelCard, subsets: bool) -> tuple[Image, Im
     first = volumes.first
     slices = sees_slices(card.orientation)
     if first.array.ndim == 4 and len(first.array) == card.input_channels > 1 and not volumes.others:
-        colors = [check_scalar_volume(first.with_array(channel), slice_allowed=slices)[0] for channel in first.array]
-        return colors[0], first.with_array(np.stack([color.array for color in colors]).astype(np.float32)), ()
+        return _colors(first, slices)
     mine = _check_inputs(volumes, card, subsets)
     checked, warnings = check_scalar_volume(first, slice_allowed=slices)
     if card.input_channels == 1:
@@ -65,6 +64,20 @@ def stacked(volumes: Volumes, card: ModelCard, subsets: bool) -> tuple[Image, Im
         array[card.inputs.index(name)] = channel
         warnings = (*warnings, *more, *_covered(seen, other, first))
     return checked, checked.with_array(array), warnings
+
+
+def _colors(picture: Image, slices: bool) -> tuple[Image, Image, Warnings]:
+    """A picture in colors; one of them may be the same everywhere, as in a stain without blue."""
+    found, warnings = list[np.ndarray](), Warnings()
+    for number, channel in enumerate(picture.array, start=1):
+        one = Image(channel, picture.affine, f"{picture.name}, channel {number}")
+        checked, more = check_scalar_volume(one, slice_allowed=slices, constant_allowed=True)
+        found.append(checked.array)
+        warnings = (*warnings, *more)
+    shown = [array for array in found if array.min() < array.max()]
+    if not shown:
+        raise ContentError(f"{picture.name} is constant: it has one color everywhere. Choose an image with content.")
+    return picture.with_array(shown[0]), picture.with_array(np.stack(found).astype(np.float32)), warnings
 
 
 def _check_inputs(volumes: Volumes, card: ModelCard, subsets: bool) -> str:
