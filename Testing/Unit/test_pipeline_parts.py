@@ -152,6 +152,20 @@ class TestPlausibility:
         pair = (replace(one, modifier=LEFT), replace(other, modifier=RIGHT))
         assert "uneven-sides" in found(truth(array), affine, replace(card, classes=pair))
 
+    def test_parts_of_one_type_are_compared_in_their_order(self, card: ModelCard) -> None:
+        array, affine = ball((40, 44, 96))
+        one, other = card.classes
+        labels = truth(array)
+        twice = np.where(
+            np.roll(labels, 30, axis=2) > 0, np.roll(labels, 30, axis=2) + 20, np.roll(labels, -10, axis=2)
+        )
+        left, right = ([replace(part, modifier=side) for part in (one, other)] for side in (LEFT, RIGHT))
+        moved = [replace(part, value=part.value + 20, name=f"right {part.name}") for part in right]
+        both = replace(card, classes=(*left, *moved), total_ml=None)
+        assert found(twice, affine, both) == []
+        twice[twice == moved[1].value] = moved[0].value
+        assert found(twice, affine, both) == ["uneven-sides"]
+
     def test_an_unsure_network_is_told(self, card: ModelCard) -> None:
         array, affine = ball()
         labels = Image(truth(array).astype(np.uint8), affine, "result", Kind.LABEL)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from MedAILib.batch.segmenting import BatchOptions, Segmenting
 from MedAILib.errors import Cancelled, ContentError, ModalityError, ModelError
 from MedAILib.image import Image
 from MedAILib.labels import LEFT, RIGHT
@@ -233,6 +234,15 @@ def test_further_inputs_are_cropped_alike(user_models: Path) -> None:
     result = segment(given, load_network(card), card, Request(str(folder), input="ball"), "cpu", Stages(Progress({})))
     assert (result.labels.array == truth(array)).mean() > 0.999
     assert result.summary.finder
+
+
+def test_a_batch_is_done_again_with_another_finder(pair: Path, user_models: Path) -> None:
+    def job() -> object:
+        return Segmenting(Request(str(pair)), BatchOptions()).job["finder"]
+
+    assert job() == read_card(user_models / "finder").sha256
+    (user_models / "finder" / "model.json").unlink()
+    assert job() is None
 
 
 class TestTask:

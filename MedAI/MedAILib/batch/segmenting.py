@@ -11,6 +11,7 @@ from ..api import segment_file
 from ..files import check_writable, write_table
 from ..files.formats import WRITABLE
 from ..files.tables import TABLE_SUFFIXES
+from ..models import list_models
 from ..pipeline.request import Request
 from .cases import Case, check_format, find_cases
 from .records import Record
@@ -54,7 +55,13 @@ class Segmenting:
         card = request.card()
         asked = asdict(request)
         asked.pop("model")
-        self.job: Mapping[str, Any] = {"model": card.name, "version": card.version, "sha256": card.sha256, **asked}
+        self.job: Mapping[str, Any] = {
+            "model": card.name,
+            "version": card.version,
+            "sha256": card.sha256,
+            **({"finder": _sha256(card.places.model)} if card.places else {}),
+            **asked,
+        }
         self._request, self._options = request, options
 
     def outputs(self, unit: Case) -> list[Path]:
@@ -72,6 +79,11 @@ class Segmenting:
 
     def details(self, record: Record) -> Mapping[str, float]:
         return {f"{row['Segment']} (ml)": row["Volume [ml]"] for row in record.rows}
+
+
+def _sha256(name: str) -> str | None:
+    """Of a model; None if it cannot be used, which matters only where it is needed."""
+    return next((card.sha256 for card in list_models() if card.name == name), None)
 
 
 def run(

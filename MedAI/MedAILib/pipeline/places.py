@@ -14,6 +14,7 @@ from ..image import Image, Kind
 from ..label_boxes import mask_box
 from ..labels import Label
 from ..models import ModelCard, find_model
+from ..models.card import Places
 from ..region import Box, box_shape, box_start, grown_box
 from ..spatial import crop
 from . import structures
@@ -76,7 +77,7 @@ def find_at_places(
         ModalityError, and what :func:`.structures.find_structures` raises.
     """
     assert card.places is not None
-    finder, wanted = _finder(card)
+    finder, wanted = _finder(card, card.places)
     if not request.force:
         check_modality(image, finder, request.modality)
         check_extent(image, finder)
@@ -84,7 +85,8 @@ def find_at_places(
         stages.begin(LOADING)
         known = find_structures(image, image, load(finder), finder, request, device, stages).labels
     masks = [_largest_part(known.array == label.value) for label in wanted]
-    _tell_missing(image, [label for label, mask in zip(wanted, masks, strict=True) if not mask.any()], card, stages)
+    missing = [label for label, mask in zip(wanted, masks, strict=True) if not mask.any()]
+    _tell_missing(image, missing, card, card.places, stages)
     cards = _cards(card, wanted)
     found: list[tuple[Box, Structures]] = []
     for label, own, mask in zip(wanted, cards, masks, strict=True):
@@ -113,26 +115,25 @@ def find_at_places(
     )
 
 
-def _finder(card: ModelCard) -> tuple[ModelCard, list[Label]]:
+def _finder(card: ModelCard, places: Places) -> tuple[ModelCard, list[Label]]:
     """The card of the model that finds the places, and its labels that are the places."""
-    assert card.places is not None
     advice = f"Get it, or crop the volume to at most {card.largest_mm:g} mm first."
     try:
-        finder = find_model(card.places.model)
+        finder = find_model(places.model)
     except ModelError as error:
         raise ModelError(
-            f"The model {card.name} needs the model {card.places.model} to find its places in a volume of this size. "
+            f"The model {card.name} needs the model {places.model} to find its places in a volume of this size. "
             f"{error} {advice}"
         ) from error
     known = {label.name: label for label in finder.labels}
-    missing = [name for name in card.places.labels if name not in known]
+    missing = [name for name in places.labels if name not in known]
     if missing or finder.input_channels != 1 or finder.instances is not None:
         reason = f"does not find {missing[0]}" if missing else "does not find structures by name in a single volume"
         raise ModelError(
             f"{card.path}: places name the model {finder.name} {finder.version}, which {reason}. Correct the card, or "
             f"crop the volume to at most {card.largest_mm:g} mm first."
         )
-    return finder, [known[name] for name in card.places.labels]
+    return finder, [known[name] for name in places.labels]
 
 
 def _largest_part(mask: np.ndarray) -> np.ndarray:
@@ -142,20 +143,17 @@ def _largest_part(mask: np.ndarray) -> np.ndarray:
     return part != 0
 
 
-def _tell_missing(image: Image, missing: Sequence[Label], card: ModelCard, stages: Stages) -> None:
-    assert card.places is not None
+def _tell_missing(image: Image, missing: Sequence[Label], card: ModelCard, places: Places, stages: Stages) -> None:
     names = " and ".join(label.name for label in missing)
-    if len(missing) == len(card.places.labels):
+    if len(missing) == len(places.labels):
         raise ContentError(
-            f"{image.name} is {longest_side(image):.0f} mm long, so that the model {card.places.model} has to find the "
+            f"{image.name} is {longest_side(image):.0f} mm long, so that the model {places.model} has to find the "
             f"places for the model {card.name}, but it did not find {names}. Check that the volume shows them in the "
             f"right orientation, or crop it to at most {card.largest_mm:g} mm around one, in Slicer with the module "
             "Crop Volume."
         )
     if missing:
-        stages.warn(
-            "place-missing", f"The model {card.places.model} did not find {names}: nothing was segmented there."
-        )
+        stages.warn("place-missing", f"The model {places.model} did not find {names}: nothing was segmented there.")
 
 
 def _cards(card: ModelCard, wanted: Sequence[Label]) -> list[ModelCard]:
