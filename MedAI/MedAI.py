@@ -206,18 +206,20 @@ class MedAIWidget(ModuleWidget):
         self._checkCanApply()
 
     def _checkCanApply(self) -> None:
+        from MedAISlicer.further_inputs import why_no_match
+
         parameters = self._parameterNode
         if parameters is None:
             return
         card = self._panel.card(parameters.model)
-        self._panel.show_card(parameters.model, parameters.parameterNode)
+        self._panel.show_card(parameters.model, parameters.parameterNode, parameters.inputVolume)
         if self._controller.busy:
             return
         reason = self.logic.whyNotReady(parameters)
         if not reason and card is None:
             reason = self._panel.no_model(parameters.model)
-        elif not reason and card.input_channels > 1 and parameters.inputVolume.IsA("vtkMRMLSequenceNode"):
-            reason = _("This model sees several volumes at once, so it cannot take a sequence. Choose a volume.")
+        elif not reason:
+            reason = why_no_match(card, parameters.inputVolume)
         self._panel.show_apply(reason)
 
     def _dropResult(self) -> None:
@@ -256,18 +258,16 @@ class MedAILogic(ScriptedLoadableModuleLogic):
 
     def whyNotReady(self, parameters: MedAIParameterNode) -> str:
         """What is missing still, as a sentence for the user; empty if a run can be started."""
+        from MedAISlicer.readable import why_no_image
+        from MedAISlicer.sequences import is_sequence
+
         volume = parameters.inputVolume
         if volume is None:
             return _("Choose an input volume, or press Load sample.")
-        if volume.IsA("vtkMRMLSequenceNode"):
-            first = volume.GetNthDataNode(0) if volume.GetNumberOfDataNodes() else None
-            if first is None or not first.IsA("vtkMRMLScalarVolumeNode"):
-                return _("The sequence {name} holds no volumes. Choose another input.").format(name=volume.GetName())
-            if parameters.outputSegmentation is not None:
-                return _("The result of a sequence is a new sequence. Choose New segmentation as the output.")
-        elif volume.GetImageData() is None:
-            return _("The volume {name} holds no image. Choose another input.").format(name=volume.GetName())
-        return ""
+        reason = why_no_image(volume)
+        if not reason and is_sequence(volume) and parameters.outputSegmentation is not None:
+            return _("The result of a sequence is a new sequence. Choose New segmentation as the output.")
+        return reason
 
     def likelyInput(self) -> Any:
         """The volume that a slice view shows, else the first one that can be segmented; None if there is none."""
@@ -318,7 +318,7 @@ class MedAILogic(ScriptedLoadableModuleLogic):
             raise ValueError(_("Choose an input volume."))
         volume = parameters.inputVolume
         request = Request(parameters.model or None, modality_of(volume), mode=parameters.mode.value)
-        others = chosen(parameters.parameterNode, find_model(parameters.model or None))
+        others = chosen(parameters.parameterNode, find_model(parameters.model or None), volume)
         return SegmentationRun(volume, parameters.outputSegmentation, request, parameters.device, others)
 
     def segment(self, inputVolume: Any, model: str | None = None, outputSegmentation: Any = None) -> Any:

@@ -64,7 +64,7 @@ def segment(
     """Segment a volume node and wait; the windows stay alive meanwhile.
 
     Args:
-        volume: scalar volume node.
+        volume: scalar volume node, or a vector volume node for a model that sees pictures in colors.
         model: name or folder of a model; None for the default one.
         output: segmentation node to add to; None for a new one.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
@@ -87,7 +87,7 @@ def segment(
         results.check_output(output)
     results.check_in_scene(volume)
     _ensure_packages()
-    image = mrml.image_from_node(volume)
+    image = mrml.image_from_node(volume, colors=True)
     further = {name: mrml.image_from_node(node) for name, node in (others or {}).items()}
     request = Request(model, modality or modality_of(volume), force, mode, input)
     with ProgressLine(progress) as line:

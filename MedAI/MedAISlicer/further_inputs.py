@@ -1,4 +1,4 @@
-"""Models that see several volumes of a patient: a chooser for each input beyond the first one."""
+"""What a model sees: pictures in colors, or several volumes of a patient, with a chooser for each beyond the first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MedAILib.files.pictures import COLORS
 from MedAILib.models import ModelCard
+
+from .sequences import is_sequence
 
 Node = Any
 
@@ -16,11 +19,37 @@ ROLE = "MedAI.Input."
 """Node references from the parameter node to the further volumes; the name of the input follows."""
 
 
-def chosen(parameter_node: Node, card: ModelCard | None) -> dict[str, Node]:
-    """Input name to volume, for those further inputs of a model that were chosen."""
-    names = card.inputs[1:] if card is not None else ()
+def chosen(parameter_node: Node, card: ModelCard | None, volume: Node) -> dict[str, Node]:
+    """Input name to volume, for those further inputs of a model that were chosen beside the first volume."""
+    names = card.inputs[1:] if card is not None and not is_picture(volume) else ()
     found = {name: parameter_node.GetNodeReference(ROLE + name) for name in names}
     return {name: node for name, node in found.items() if node is not None}
+
+
+def sees_colors(card: ModelCard) -> bool:
+    """Whether a model was made for pictures in colors."""
+    return card.inputs == COLORS
+
+
+def is_picture(volume: Node | None) -> bool:
+    """Whether a volume holds colors."""
+    return volume is not None and bool(volume.IsA("vtkMRMLVectorVolumeNode"))
+
+
+def why_no_match(card: ModelCard, volume: Node) -> str:
+    """Why a model cannot see a volume, as a sentence; empty if it can."""
+    names = {"name": volume.GetName(), "model": card.title}
+    if is_sequence(volume) and card.input_channels > 1:
+        return _("This model sees several volumes at once, so it cannot take a sequence. Choose a volume.")
+    if is_picture(volume) and card.input_channels != len(COLORS):
+        text = _(
+            "{name} is in colors, which the model {model} does not see. Choose another input, or make a gray volume of "
+            "it with the module Vector to Scalar Volume."
+        )
+        return text.format(**names)
+    if sees_colors(card) and not is_picture(volume):
+        return _("The model {model} sees pictures in colors, and {name} is gray. Choose a picture.").format(**names)
+    return ""
 
 
 class FurtherInputs:
@@ -39,14 +68,16 @@ class FurtherInputs:
         self._parameters: Node | None = None
         ui.furtherWidget.visible = False
 
-    def show(self, card: ModelCard | None, parameter_node: Node | None) -> None:
+    def show(self, card: ModelCard | None, parameter_node: Node | None, volume: Node | None) -> None:
         """Offer the further inputs of a model, with what was chosen for them.
 
         Args:
             card: of the chosen model, if it can be used.
             parameter_node: keeps the choices.
+            volume: the first one; a picture has all its colors.
         """
-        inputs = card.inputs if card is not None and card.input_channels > 1 else ()
+        several = card is not None and card.input_channels > 1 and not (sees_colors(card) or is_picture(volume))
+        inputs = card.inputs if card is not None and several else ()
         if inputs != self._inputs:
             self._make(inputs)
         self._parameters = None

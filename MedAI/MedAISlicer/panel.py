@@ -49,15 +49,16 @@ class Panel(RunPanel):
         """The card of a model that can be chosen."""
         return self._cards.get(name)
 
-    def show_card(self, name: str, parameter_node: Any) -> None:
+    def show_card(self, name: str, parameter_node: Any, volume: Any) -> None:
         """Describe the chosen model, and offer what it needs.
 
         Args:
             name: of the model.
             parameter_node: keeps the further volumes that it sees.
+            volume: the first one, or None.
         """
         card = self.card(name)
-        self._further.show(card, parameter_node)
+        self._further.show(card, parameter_node, volume)
         if card is None:
             line = self.no_model(name)
             text = "\n".join(str(error) for error in self._broken) or line

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from enum import Enum
 
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLSequenceNode
+from slicer import (
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLSequenceNode,
+    vtkMRMLVectorVolumeNode,
+)
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
@@ -32,7 +37,7 @@ class MedAIParameterNode:
     """The panel's parameters.
 
     Attributes:
-        inputVolume: what to segment; a sequence stands for all its frames.
+        inputVolume: what to segment; a sequence stands for all its frames, a vector volume is a picture in colors.
         outputSegmentation: where to; None makes a new segmentation.
         ownOutput: the segmentation of the last run while it is the panel that chose it as the output, not the user.
         model: name of a model of :mod:`MedAILib.models`; empty for the default one.
@@ -40,7 +45,7 @@ class MedAIParameterNode:
         mode: exact or fast.
     """
 
-    inputVolume: vtkMRMLScalarVolumeNode | vtkMRMLSequenceNode | None
+    inputVolume: vtkMRMLScalarVolumeNode | vtkMRMLSequenceNode | vtkMRMLVectorVolumeNode | None
     outputSegmentation: vtkMRMLSegmentationNode
     ownOutput: vtkMRMLSegmentationNode
     model: str

@@ -41,7 +41,7 @@ class SegmentationRun(FrameRun):
     """A :class:`MedAISlicer.run.Run`.
 
     Args:
-        volume: scalar volume or sequence node.
+        volume: scalar volume, picture in colors, or sequence node.
         segmentation: where to; None for a new one.
         request: model and mode.
         device: the worker's device.
@@ -83,7 +83,8 @@ class SegmentationRun(FrameRun):
 
     def submit(self, index: int) -> Job:
         """Copy the voxels to the worker; raises what :func:`mrml.image_from_node` raises."""
-        image = mrml.image_from_node(self._volume, index if is_sequence(self._volume) else None)
+        frame = index if is_sequence(self._volume) else None
+        image = mrml.image_from_node(self._volume, frame, colors=True)
         # Only the place is kept: a long sequence would fill the memory.
         self._places[index] = mrml.without_voxels(image)
         others = {name: mrml.image_from_node(node) for name, node in self._others.items()}

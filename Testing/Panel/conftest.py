@@ -108,7 +108,8 @@ class ScriptedWorker:
         from MedAILib.worker.events import Finished
 
         _, parameters, arrays = self.messages[-1]
-        image = Image(arrays["image"], np.asarray(parameters["affine"]), parameters["name"])
+        seen = arrays["image"]
+        image = Image(seen[0] if seen.ndim == 4 else seen, np.asarray(parameters["affine"]), parameters["name"])
         labels = _two_structures(image.shape) if labels is None else labels
         result = Segmentation(image.with_array(labels, kind=Kind.LABEL), _summary(image, labels, warnings, finder))
         self.jobs[-1].push(Finished(*answer(result)))

@@ -91,3 +91,64 @@ def test_a_missing_input_is_told_by_the_worker_in_a_sentence(
     worker.fail("usage", "The model tumor sees 3 volumes of a patient at once; FLAIR, T2 are missing.")
     until_idle(desk, several)
     assert desk.messages[-1][1].endswith("FLAIR, T2 are missing.")
+
+
+@pytest.fixture
+def colored(models: Path, panel: Any) -> Any:
+    """The panel with a model for pictures in colors chosen."""
+    from tiny_model import card_fields
+
+    (models / "stain").mkdir()
+    card = card_fields(name="stain", title="Stain", input_channels=3, inputs=["red", "green", "blue"])
+    (models / "stain" / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    panel.onModelAdded("stain")
+    return panel
+
+
+@pytest.fixture
+def picture(desk: Any) -> Any:
+    """A picture with opacity in the scene; red is 0, 10, 20, ..., and green one more, and so on."""
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "slide")
+    array = np.arange(6 * 7 * 8)[:, None] * 10 + np.arange(4)
+    slicer.util.updateVolumeFromArray(node, array.reshape(6, 7, 8, 4).astype(np.int16))
+    return node
+
+
+def test_a_model_for_pictures_takes_one_picture_with_all_its_colors(
+    desk: Any, colored: Any, worker: Any, picture: Any
+) -> None:
+    assert selectors(colored) == {}
+    assert colored.ui.inputLabel.text == "Input volume:"
+    colored.ui.inputSelector.setCurrentNode(picture)
+    assert reason(colored) == ""
+    begin(desk, colored, worker)
+    _, parameters, arrays = worker.messages[-1]
+    assert "others" not in parameters
+    assert arrays["image"].shape == (3, 6, 7, 8)
+    assert [int(color[0, 0, 1]) for color in arrays["image"]] == [10, 11, 12]
+
+
+def test_a_gray_volume_is_none_for_a_model_for_pictures(colored: Any, add_volume: Any) -> None:
+    colored.ui.inputSelector.setCurrentNode(add_volume("T1"))
+    assert reason(colored) == "The model Stain sees pictures in colors, and T1 is gray. Choose a picture."
+
+
+def test_a_picture_is_none_for_a_usual_model(panel: Any, picture: Any) -> None:
+    panel.ui.inputSelector.setCurrentNode(picture)
+    assert "slide is in colors" in reason(panel)
+    assert "Vector to Scalar Volume" in reason(panel)
+    assert not panel.ui.applyButton.enabled
+
+
+def test_the_result_of_a_picture_lies_on_it(desk: Any, colored: Any, worker: Any, picture: Any) -> None:
+    from Panel.steps import segmentations
+
+    colored.ui.inputSelector.setCurrentNode(picture)
+    begin(desk, colored, worker)
+    worker.finish()
+    until_idle(desk, colored)
+    assert desk.messages == []
+    (node,) = segmentations(desk)
+    assert node.GetSegmentation().GetNumberOfSegments() == 2

@@ -23,7 +23,11 @@ from .places import local_affine, world_from_local
 Node = Any
 
 
-def image_from_node(node: Node, frame: int | None = None) -> Image:
+_ALPHA = 4
+"""Values per voxel of a picture in colors with opacity, which is left out."""
+
+
+def image_from_node(node: Node, frame: int | None = None, colors: bool = False) -> Image:
     """A scalar volume as an intensity image in world RAS.
 
     The array is a read-only view of the volume's own memory: copy it before the volume can change.
@@ -31,6 +35,7 @@ def image_from_node(node: Node, frame: int | None = None) -> Image:
     Args:
         node: scalar volume, or a sequence of them.
         frame: which item of a sequence, from 0.
+        colors: a volume of red, green and blue will do, too; its image is (3, k, j, i), and a copy.
 
     Raises:
         ContentError: no voxels, several values per voxel, a label map.
@@ -41,7 +46,8 @@ def image_from_node(node: Node, frame: int | None = None) -> Image:
     if is_sequence(node):
         place = proxy_of(node)  # the items themselves stand under no transform
         node, name = item_of(node, frame or 0)
-    array = _intensities(node, name)
+    colored = colors and node.IsA("vtkMRMLVectorVolumeNode")
+    array = _channels(node, name) if colored else _intensities(node, name)
     return Image(array, world_from_local(node if place is None else place) @ local_affine(node), name)
 
 
@@ -61,6 +67,17 @@ def _intensities(node: Node, name: str) -> np.ndarray:
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
         raise ContentError(f"{name} is a label map, not an image. Choose the volume that it was drawn on.")
     return voxels_of(node.GetImageData(), name)
+
+
+def _channels(node: Node, name: str) -> np.ndarray:
+    """(3, k, j, i) of a picture in colors."""
+    data = node.GetImageData()
+    scalars = data.GetPointData().GetScalars() if data is not None else None
+    if scalars is None or scalars.GetNumberOfComponents() not in (3, _ALPHA):
+        return voxels_of(data, name)  # tells why not
+    i, j, k = data.GetDimensions()
+    colors = vtk_to_numpy(scalars).reshape(k, j, i, -1)[..., :3]
+    return np.ascontiguousarray(np.moveaxis(colors, -1, 0))
 
 
 def volume_from_image(scene: Node, image: Image, table: Sequence[Label] = (), like: Node | None = None) -> Node:
