@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import GeometryError, OutputExistsError, ReadError, WriteError
 from ..image import Image
+from ..onto import move_onto
 from . import metaimage, nifti, nrrd
 from .formats import WRITABLE, suffix_of
 from .itk import quiet_itk, to_itk
@@ -90,7 +91,7 @@ def replacing(path: Path, overwrite: bool, suffixes: tuple[str, ...] = WRITABLE)
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         if overwrite:
-            temporary.replace(path)
+            move_onto(temporary, path)
         else:
             _rename_new(temporary, path)
     except OSError as error:
@@ -109,7 +110,7 @@ def _rename_new(temporary: Path, path: Path) -> None:
     except OSError:  # a file system without hard links
         if path.exists():
             raise OutputExistsError(f"{path} appeared while the result was computed; it was left as it is.") from None
-        temporary.replace(path)
+        move_onto(temporary, path)
 
 
 def write_image(

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import ReadError, WriteError
+from ..onto import move_onto
 
 NAME = "checkpoint.safetensors"
 LOG = "log.jsonl"
@@ -60,7 +61,7 @@ def save_checkpoint(
         save_file(tensors, draft, {"clock": json.dumps(asdict(clock))})
         with draft.open("rb") as stream:
             os.fsync(stream.fileno())
-        draft.replace(path)
+        move_onto(draft, path)
     except (OSError, SafetensorError) as error:
         with suppress(OSError):
             draft.unlink()

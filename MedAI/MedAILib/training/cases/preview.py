@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import WriteError
 from ...files.pictures import COLORS
 from ...geometry import axis_codes
+from ...onto import move_onto
 from .measure import Scores
 from .plan import Plan
 from .prepared import PreparedCase
@@ -39,7 +40,7 @@ def write_preview(folder: Path, cases: Sequence[PreparedCase], scores: Scores, p
     path, draft = folder / PREVIEW, folder / f".{PREVIEW}"
     try:
         sitk.WriteImage(sitk.GetImageFromArray((picture * 255).astype(np.uint8), isVector=True), str(draft))
-        draft.replace(path)
+        move_onto(draft, path)
     except (OSError, RuntimeError) as error:
         raise WriteError(f"{path}: the picture cannot be written ({error}).") from error
     return path

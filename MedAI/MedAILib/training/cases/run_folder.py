@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ReadError, WriteError
+from ...onto import move_onto
 
 REQUEST, PLAN, RUN_LOG, RUN_CHECKPOINT = "run.json", "plan.json", "log.jsonl", "checkpoint.safetensors"
 PREVIEW, CACHE = "preview.png", "prepared"
@@ -74,6 +75,6 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-            draft.replace(file)
+            move_onto(draft, file)
         except OSError as error:
             raise WriteError(f"{file}: cannot be written ({error.strerror or error}).") from error
