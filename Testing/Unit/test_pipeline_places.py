@@ -161,6 +161,14 @@ def test_a_place_that_is_not_found_is_named_and_the_other_one_segmented(pair: Pa
     assert result.summary.missing == ("right ball", "right core")
 
 
+def test_doubts_about_the_places_are_told(pair: Path) -> None:
+    path = pair.parent / "finder" / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "plausible_volumes_ml": {"right ball": [20, 30]}}))
+    warnings = run(world_balls(*GRIDS["as the model's"], -APART, APART)[0], pair).summary.warnings
+    assert [warned.code for warned in warnings] == ["place-implausible-volumes"]
+    assert "finder, which finds the places, says: Outside the believable range: right ball" in warnings[0].message
+
+
 def test_no_place_is_refused_with_what_to_do(pair: Path) -> None:
     image = world_balls(*GRIDS["as the model's"], -APART, APART)[0]
     with pytest.raises(ContentError, match=r"128 mm long.*did not find left ball and right ball.*at most 80 mm"):

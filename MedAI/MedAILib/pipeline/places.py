@@ -17,10 +17,12 @@ from ..models import ModelCard, find_model
 from ..models.card import Places
 from ..region import Box, box_shape, box_start, grown_box
 from ..spatial import crop
+from ..statistics import label_statistics
 from . import structures
 from .cleaning import keep_largest
 from .extent import check_extent, is_too_large, longest_side
 from .modality import check_modality
+from .plausibility import warnings_of
 from .request import Request
 from .stages import LOADING, Stages, stages_within
 from .structures import Structures, find_structures
@@ -83,10 +85,11 @@ def find_at_places(
         check_extent(image, finder)
     with stages.within(finder.name):
         stages.begin(LOADING)
-        known = find_structures(image, image, load(finder), finder, request, device, stages).labels
-    masks = [_largest_part(known.array == label.value) for label in wanted]
+        seen = find_structures(image, image, load(finder), finder, request, device, stages)
+    masks = [_largest_part(seen.labels.array == label.value) for label in wanted]
     missing = [label for label, mask in zip(wanted, masks, strict=True) if not mask.any()]
     _tell_missing(image, missing, card, card.places, stages)
+    _tell_doubts(image, seen, [pair for pair in zip(wanted, masks, strict=True) if pair[0] not in missing], stages)
     cards = _cards(card, wanted)
     found: list[tuple[Box, Structures]] = []
     for label, own, mask in zip(wanted, cards, masks, strict=True):
@@ -154,6 +157,21 @@ def _tell_missing(image: Image, missing: Sequence[Label], card: ModelCard, place
         )
     if missing:
         stages.warn("place-missing", f"The model {places.model} did not find {names}: nothing was segmented there.")
+
+
+def _tell_doubts(image: Image, seen: Structures, there: Sequence[tuple[Label, np.ndarray]], stages: Stages) -> None:
+    """What the other model's card and network say against the places: wrong places give a result that looks right."""
+    finder, table = seen.card, tuple(label for label, _mask in there)
+    array = np.zeros(image.shape, np.uint16)
+    for label, mask in there:
+        array[mask] = label.value
+    shown = image.with_array(array, kind=Kind.LABEL)
+    names = {label.name for label in table}
+    believable = {name: limits for name, limits in finder.plausible_ml.items() if name in names}
+    sure = {name: value for name, value in seen.confidence.items() if name in names}
+    own = replace(finder, classes=table, plausible_ml=believable, total_ml=None)
+    for warned in warnings_of(shown, label_statistics(shown, image, table), sure, own):
+        stages.warn(f"place-{warned.code}", f"{finder.name}, which finds the places, says: {warned.message}")
 
 
 def _cards(card: ModelCard, wanted: Sequence[Label]) -> list[ModelCard]:
