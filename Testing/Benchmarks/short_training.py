@@ -58,6 +58,8 @@ class Result:
         step: CPU seconds of a training step, median.
         dice, surface_dice: means over classes and cases for testing.
         decoded: mean share of voxels that were predicted one by one, for networks that do so.
+        told: share of the sequences of which a discriminator says rightly whether they are there, for networks that
+            have one.
     """
 
     parameters: int
@@ -65,6 +67,7 @@ class Result:
     dice: float
     surface_dice: float
     decoded: float
+    told: float | None = None
 
 
 def lesson(patch: Shape) -> Lesson:
@@ -108,14 +111,14 @@ def taught(recipe: str | Mapping[str, Any], seed: int, steps: int, given: Lesson
     return trainer.average.eval(), statistics.median(seconds)
 
 
-def score(network: nn.Module, step: float, given: Lesson) -> Result:
-    """What a trained network is worth on the cases for testing."""
+def score(network: nn.Module, step: float, given: Lesson, tolerance: float = TOLERANCE) -> Result:
+    """What a trained network is worth on the cases for testing; ``tolerance`` of the surface Dice in mm."""
     dice, surface, shares = [], [], []
     scores = scoring()
     for case in given.tested:
         found = measure_cases(network, [case], given.plan, 0.25, "cpu").answers[case.name]
         for number in range(1, len(given.plan.table) + 1):
-            row = scores.score_label(case.target == number, found == number, case.spacing, TOLERANCE)
+            row = scores.score_label(case.target == number, found == number, case.spacing, tolerance)
             dice.append(row["dice"])
             surface.append(row.get("surface_dice", 0.0))
         shares.append(getattr(network, "decoded", 1.0))
