@@ -40,7 +40,7 @@ class ModelAdder:
 
     def ask(self) -> None:
         """Let the user choose a folder, and add what is in it."""
-        folder = qt.QFileDialog.getExistingDirectory(self._ui.addModelButton, _("Add model"))
+        folder = qt.QFileDialog.getExistingDirectory(self._ui.addModelButton, _("Choose the folder of a model"))
         if folder:
             with slicer.util.tryWithErrorDisplay(None):
                 ensure()

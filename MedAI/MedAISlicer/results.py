@@ -30,6 +30,9 @@ from .undo import one_step
 
 Node = Any
 
+_MOST_SURFACES = 200
+"""Segments of which surfaces are made unasked."""
+
 REFERENCE_GEOMETRY = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
 
 
@@ -203,11 +206,18 @@ def _merge(
     gone = [entry for label in table for entry in renewable.get(fingerprint.structure_of(label), [])]
     left += [_drop(segmentation, segment_id) for segment_id, _ in gone]
     _clear(segmentation, left)
-    if surface and segmentation.GetNumberOfSegments():
+    if surface and _worth_surfaces(segmentation, volume):
         node.CreateClosedSurfaceRepresentation()
     if not segmentation.GetConversionParameter(REFERENCE_GEOMETRY):
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     provenance.to_node(node, pairs)
+
+
+def _worth_surfaces(segmentation: Node, volume: Node) -> bool:
+    """Not where there is nothing to see in 3D, nor where Slicer would stand still for long. Show 3D can make them."""
+    image = volume.GetImageData()
+    flat = image is not None and min(image.GetDimensions()) == 1
+    return 0 < segmentation.GetNumberOfSegments() <= _MOST_SURFACES and not flat
 
 
 def _renewable(segmentation: Node) -> dict[str, list[tuple[str, fingerprint.Written]]]:

@@ -9,7 +9,7 @@ import pytest
 import slicer
 
 from MedAILib.errors import GeometryError, UsageError
-from MedAILib.image import Image
+from MedAILib.image import Image, Kind
 from MedAISlicer import mrml, provenance, results
 from MRML.brain import FACTS, LEFT_HIPPOCAMPUS, SHAPE, TABLE, labels, result, segments, voxels
 from MRML.nodes import add_transform, add_warp, place, rotation
@@ -58,6 +58,25 @@ def test_surfaces_are_there_for_the_3d_view(written: Any) -> None:
     for segment in segments(written).values():
         assert segment.GetRepresentation("Closed surface").GetNumberOfPoints() > 0
     assert written.GetDisplayNode().GetVisibility3D()
+
+
+def test_no_surfaces_of_a_slice_and_none_of_hundreds_of_objects(
+    scene: Any, volume: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flat = np.zeros((1, 20, 20), np.int16)
+    picture = mrml.volume_from_image(scene, Image(flat, np.eye(4), "slide"))
+    found = flat.astype(np.uint8)
+    found[0, 5:10, 5:10] = 17
+    node = results.write_segmentation(picture, picture_labels(found), TABLE, FACTS)
+    assert list(segments(node)) == ["Left hippocampus"]
+    assert not node.GetSegmentation().ContainsRepresentation("Closed surface")
+    monkeypatch.setattr(results, "_MOST_SURFACES", 1)
+    many = results.write_segmentation(volume, labels(result()), TABLE, FACTS)
+    assert not many.GetSegmentation().ContainsRepresentation("Closed surface")
+
+
+def picture_labels(array: np.ndarray) -> Image:
+    return Image(array, np.eye(4), "slide", Kind.LABEL)
 
 
 def test_a_segmentation_that_a_node_chooser_made_is_shown(scene: Any, volume: Any) -> None:
