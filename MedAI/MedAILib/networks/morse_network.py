@@ -44,7 +44,8 @@ class Backbone(Protocol):
 
 
 class Morse(nn.Module):
-    """Backbone and head, trained together from the start; the authors' code goes on from a trained backbone.
+    """Backbone and head, trained together; the authors' code begins with a trained backbone, and so do the recipes:
+    they leave the head out in the first half of the training (``begin`` of the objective "rendered").
 
     Args:
         inputs: channels of the image.
