@@ -111,6 +111,16 @@ def test_a_segmentation_that_was_deleted_is_no_case_any_more(
     assert desk.messages == []
 
 
+def test_a_training_that_ends_with_slicer_makes_no_nodes_any_more(
+    desk: Any, panel: Any, ui: Any, trainer: TrainWorker
+) -> None:
+    train(desk, panel, trainer)
+    trainer.write(*losses(1.0))
+    desk.unload(panel)
+    assert trainer.jobs[-1].done
+    assert charts(desk) == []
+
+
 def test_a_closed_slicer_offers_to_go_on_when_it_is_back(
     desk: Any, panel: Any, ui: Any, trainer: TrainWorker, tmp_path: Path
 ) -> None:

@@ -62,7 +62,7 @@ def test_check_tells_what_is_in_the_cases_and_what_is_wrong(
     until_idle(desk, panel)
     text = ui.reportLabel.text
     assert "3 cases can be used." in text
-    assert "Ball: in 3 cases, 1.25 ml." in text
+    assert "Ball: in 3 cases, median 1.25 ml." in text
     assert "Error: b.nii has no label map of the same name." in text
     assert "Warning: a: the label map is empty." in text
     assert "stands in the way" not in text

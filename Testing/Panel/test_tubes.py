@@ -131,6 +131,18 @@ def test_an_empty_segment_is_told_in_a_sentence(desk: Any, broken: Any) -> None:
     assert broken.ui.tubesStatusLabel.text == text
 
 
+def test_another_segmentation_in_the_editor_meanwhile_leaves_the_segment_as_it_is(desk: Any, broken: Any) -> None:
+    volume = broken.editor.sourceVolumeNode()
+    (node,) = segmentations(desk)
+    before = voxels(node, "duct", volume)
+    press(broken.ui.bridgeButton)
+    broken.editor.setSegmentationNode(desk.scene.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Other"))
+    done(desk, broken)
+    ((_kind, text),) = desk.messages
+    assert text == "The Segment Editor shows something else now. Duct was left as it is; try again."
+    assert np.array_equal(voxels(node, "duct", volume), before)
+
+
 def test_a_segment_that_was_changed_meanwhile_is_left_as_it_is(
     desk: Any, broken: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

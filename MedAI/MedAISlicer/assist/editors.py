@@ -23,6 +23,9 @@ class Editor(Protocol):
     def overwrites(self) -> bool:
         """Whether added voxels are taken from other segments; else segments may overlap."""
 
+    def shows(self, target: Target) -> bool:
+        """Whether it is the target's segmentation that is edited, on the target's volume."""
+
     def reference(self) -> Node | None:
         """The grid on which the segmentation is edited, as an oriented image of which only the place counts."""
 
@@ -48,6 +51,9 @@ class EffectEditor:
     def overwrites(self) -> bool:
         return _overwrites(self._effect.parameterSetNode())
 
+    def shows(self, target: Target) -> bool:
+        return _shows(self._effect.parameterSetNode(), target)
+
     def reference(self) -> Node | None:
         return self._effect.referenceGeometryImage()
 
@@ -71,6 +77,9 @@ class LogicEditor:
 
     def overwrites(self) -> bool:
         return _overwrites(self._logic.GetSegmentEditorNode())
+
+    def shows(self, target: Target) -> bool:
+        return _shows(self._logic.GetSegmentEditorNode(), target)
 
     def reference(self) -> Node | None:
         known = self._logic.UpdateReferenceGeometryImage()
@@ -98,6 +107,10 @@ def forget(logic: Any) -> None:
     logic.SetSegmentEditorNode(None)
     if node is not None and node.GetScene() is not None:
         node.GetScene().RemoveNode(node)
+
+
+def _shows(node: Node, target: Target) -> bool:
+    return node.GetSegmentationNode() is target.segmentation and node.GetSourceVolumeNode() is target.volume
 
 
 def _overwrites(node: Node) -> bool:

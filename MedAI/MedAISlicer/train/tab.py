@@ -110,14 +110,17 @@ class TrainTab:
         if self._panel is not None:
             self._devices.stop()
         self._disconnect()
-        if self.training:
-            self.controller.cancel()
-            end = time.monotonic() + _END_S
-            while self.controller.busy and time.monotonic() < end:
-                time.sleep(0.05)
-                self.controller.tick()
-        self.controller.abandon()
-        self._close_worker()
+        self._curves = None  # no nodes any more, in a scene that may be about to go
+        try:
+            if self.training:
+                self.controller.cancel()
+                end = time.monotonic() + _END_S
+                while self.controller.busy and time.monotonic() < end:
+                    time.sleep(0.05)
+                    self.controller.tick()
+        finally:
+            self.controller.abandon()
+            self._close_worker()
 
     def _make(self) -> None:
         widget = self._load("UI/MedAITrain.ui")

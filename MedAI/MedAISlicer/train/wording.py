@@ -45,7 +45,7 @@ def report_text(report: Report) -> str:
     if facts.get("cases"):
         lines.append(_("{count} cases can be used.").format(count=facts["cases"]))
     lines += [
-        _("{name}: in {count} cases, {volume} ml.").format(
+        _("{name}: in {count} cases, median {volume} ml.").format(
             name=one["name"], count=one["cases"], volume=f"{one['ml']:.3g}"
         )
         for one in facts.get("classes", [])[:_SHOWN_CLASSES]

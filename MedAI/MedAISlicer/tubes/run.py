@@ -113,7 +113,7 @@ class BridgeRun(TubeRun):
         """Bring the bridges into the segment.
 
         Raises:
-            UsageError: somebody has changed the segment meanwhile.
+            UsageError: somebody has changed the segment, or chosen another one for the editor, meanwhile.
         """
         (done,) = finished
         assert done is not None
@@ -121,6 +121,9 @@ class BridgeRun(TubeRun):
         gone = self.target.why_gone()
         if gone or (self.target.segment_state(), self.target.volume_state()) != self._state:
             raise UsageError(f"{gone or f'{self.name} was changed meanwhile.'} It was left as it is; try again.")
+        if not self._editor.shows(self.target):
+            # Its undo states and its masks are those of something else now.
+            raise UsageError(f"The Segment Editor shows something else now. {self.name} was left as it is; try again.")
         k, j, i = self.target.shape
         write(self._editor, self.target, (slice(0, k), slice(0, j), slice(0, i)), found.labels.array > 0)
         return Result(found.summary)
