@@ -163,9 +163,12 @@ def test_the_picture_of_a_validation_case_is_shown_and_renewed(
     folder = train(desk, panel, trainer)
     look(desk, panel)
     assert not ui.previewLabel.visible
+    assert not ui.previewCaptionLabel.visible
     imsave(folder / "preview.png", np.zeros((40, 120, 3), np.uint8), check_contrast=False)
     look(desk, panel)
     assert ui.previewLabel.qt_object.pixmap().width() == 120
+    assert "the truth" in ui.previewCaptionLabel.text
+    assert not ui.previewCaptionLabel.qt_object.isHidden()
     imsave(folder / "preview.png", np.zeros((400, 4000, 3), np.uint8), check_contrast=False)
     look(desk, panel)
     assert ui.previewLabel.qt_object.pixmap().width() == 300

@@ -185,4 +185,4 @@ class TrainPanel(RunPanel):
                 picture = qt.QPixmap(str(path))
                 width = min(picture.width(), max(_LEAST, self._ui.curvesCollapsibleButton.width - _MARGIN))
                 self._ui.previewLabel.setPixmap(picture.scaledToWidth(width, qt.Qt.SmoothTransformation))
-        self._ui.previewLabel.visible = bool(changed)
+        self._ui.previewLabel.visible = self._ui.previewCaptionLabel.visible = bool(changed)
