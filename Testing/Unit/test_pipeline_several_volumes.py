@@ -23,7 +23,7 @@ from MedAILib.pipeline.segment import STAGES, segment
 from MedAILib.pipeline.stages import Stages
 from MedAILib.pipeline.volumes import Volumes, stacked
 from MedAILib.progress import Progress
-from tiny_model import BALL, CORE, ball, truth, write_model, write_model_of_two, write_volume
+from tiny_model import BALL, CORE, NETWORK, ball, truth, write_model, write_model_of_two, write_volume
 
 OBLIQUE = np.array([[1.9, -0.3, 0, -40.0], [0.3, 1.9, 0, -41.0], [0, 0, 2.5, -44.0], [0, 0, 0, 1]])
 
@@ -157,6 +157,18 @@ def test_a_color_may_be_the_same_everywhere(tmp_path):
     assert warnings == ()
     with pytest.raises(ContentError, match="stain is constant"):
         stacked(Volumes(picture(none, none, none)), colored_card(tmp_path), False)
+
+
+def test_a_picture_in_colors_survives_the_job_and_is_segmented(tmp_path):
+    network = {"name": NETWORK["name"], "arguments": {**NETWORK["arguments"], "inputs": 3}}
+    built = build(network["name"], network["arguments"])
+    folder = write_model(tmp_path / "stain", built, input_channels=3, inputs=list("rgb"), network=network)
+    array = np.random.default_rng(1).integers(0, 255, (3, 36, 40, 44)).astype(np.uint8)
+    parameters, arrays = Request(str(folder)).message(Image(array, OBLIQUE, "stain"))
+    volumes, request = read_message(json.loads(json.dumps(parameters)), arrays)
+    card = read_card(folder)
+    result = segment(volumes, load_network(card), card, request, "cpu", Stages(Progress(STAGES)))
+    assert result.labels.shape == (36, 40, 44)
 
 
 def test_what_is_repaired_in_a_color_is_told(tmp_path):
