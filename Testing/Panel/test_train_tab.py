@@ -28,6 +28,13 @@ def test_the_tab_makes_nothing_before_it_is_seen(panel: Any, trainer: TrainWorke
     assert trainer.devices == []
 
 
+def test_long_titles_do_not_widen_slicers_panel(panel: Any, trainer: TrainWorker) -> None:
+    train = open_tab(panel)
+    for box in (panel.ui.modelComboBox, train.networkComboBox, train.startComboBox):
+        box.addItem("A model of whatever there is in images of any kind " * 4, "long")
+        assert box.qt_object.minimumSizeHint().width() < 250
+
+
 def test_without_cases_there_is_a_reason_and_no_training(panel: Any, trainer: TrainWorker, tmp_path: Path) -> None:
     widgets = open_tab(panel)
     assert "folder" in widgets.applyButton.toolTip
