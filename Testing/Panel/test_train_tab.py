@@ -264,6 +264,8 @@ def test_a_folder_that_may_not_be_looked_into_is_no_error_while_somebody_types(
         patch.setattr(Path, "stat", refuse)
         ui.dataFolderPathEdit.setCurrentPath("/locked/cases")
     assert "There is no folder /locked/cases" in ui.applyButton.toolTip
+    ui.dataFolderPathEdit.setCurrentPath("~nobody-of-this-name/cases")
+    assert "There is no folder ~nobody-of-this-name/cases" in ui.applyButton.toolTip
 
 
 @pytest.mark.parametrize(

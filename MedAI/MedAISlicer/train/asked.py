@@ -15,7 +15,7 @@ from MedAILib.models import ModelStore
 from MedAILib.training.cases.request import TrainRequest, model_name
 
 from .cases import CASES
-from .folder import is_folder, unfinished
+from .folder import absolute, is_folder, unfinished
 from .parameters import Source, TrainParameterNode, usual_folder
 
 Node = Any
@@ -39,7 +39,7 @@ def free_title(root: Path, like: str = "") -> str:
 
 def root_folder(parameters: TrainParameterNode) -> Path:
     """Of all trainings; absolute, as the worker runs elsewhere."""
-    return Path(parameters.outputFolder or usual_folder()).expanduser().absolute()
+    return absolute(parameters.outputFolder or str(usual_folder()))
 
 
 def training_folder(parameters: TrainParameterNode) -> Path:
@@ -51,7 +51,7 @@ def data_folder(parameters: TrainParameterNode) -> Path:
     """Where the cases are, or are to be written; absolute, as the worker runs elsewhere."""
     if parameters.source is Source.SCENE:
         return training_folder(parameters) / CASES
-    return Path(parameters.dataFolder).expanduser().absolute()
+    return absolute(parameters.dataFolder)
 
 
 def chosen_segmentations(parameters: TrainParameterNode) -> list[Node]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from MedAILib.errors import ReadError
 from MedAILib.training.cases.run_folder import RUN_CHECKPOINT, RunFolder
+
+
+def absolute(text: str) -> Path:
+    """What a user means by a path; "~" is the home folder, and "~somebody" a name where there is no such user."""
+    path = Path(text)
+    with suppress(RuntimeError):
+        path = path.expanduser()
+    return path.absolute()
 
 
 def is_folder(path: Path) -> bool:
