@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -306,7 +307,8 @@ def train(segmentations: Sequence[Node], name: str, *, output: str | Path | None
     if not RunFolder(folder).resumable:
         clear(folder / CASES)
         for case in found.cases:
-            write_case(case, found.classes, folder / CASES)
+            for note in write_case(case, found.classes, folder / CASES):
+                logging.warning("MedAI: %s", note.message)
     return train_folder(folder / CASES, name, output=folder, on_event=_live, **how)
 
 

@@ -13,7 +13,8 @@ import MedAILib
 from MedAILib.errors import UsageError
 from MedAILib.training.cases.checks import check_cases
 from MedAILib.worker.events import Finished
-from MRML.test_train_cases import add_case
+from MedAISlicer import mrml
+from MRML.test_train_cases import HIPPOCAMPUS, SHAPE, add_case
 
 
 class Trainer:
@@ -62,6 +63,18 @@ def test_segmentations_are_written_and_trained_on(scene: Any, trainer: Trainer, 
     found = check_cases(asked["data"])
     assert [one.name for one in found.facts] == ["a", "b"]
     assert [label.name for label in found.table] == ["Left hippocampus", "Thalamus"]
+
+
+def test_overlapping_segments_are_told_in_the_log(scene: Any, trainer: Trainer, caplog: Any) -> None:
+    nodes = [add_case(scene, np.eye(4), name) for name in ("a", "b")]
+    over = np.zeros(SHAPE, np.uint8)
+    over[1, 2:5, 3:5] = HIPPOCAMPUS.value
+    ((_, segment),) = mrml.segments_from_labels(over, np.eye(4), [HIPPOCAMPUS])
+    segment.SetName("Thalamus")
+    nodes[0].GetSegmentation().AddSegment(segment)
+    MedAILib.train(nodes, "My brain", progress=False)
+    assert "a segments: segments overlap in 6 voxels" in caplog.text
+    assert "b segments" not in caplog.text
 
 
 def test_a_paused_training_goes_on_with_the_cases_that_it_had(scene: Any, trainer: Trainer) -> None:

@@ -116,6 +116,20 @@ def test_a_volume_without_image_data_is_refused_by_name(scene: Any) -> None:
         mrml.image_from_node(node)
 
 
+def test_a_color_volume_has_three_channels_where_colors_will_do(scene: Any) -> None:
+    import slicer
+
+    node = scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "photo")
+    array = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+    slicer.util.updateVolumeFromArray(node, array)
+    image = mrml.image_from_node(node, colors=True)
+    assert image.shape == (2, 3, 4)
+    assert np.array_equal(image.array, np.moveaxis(array[..., :3], -1, 0))
+    slicer.util.updateVolumeFromArray(node, array[..., :2])
+    with pytest.raises(ContentError, match="photo holds 2 values per voxel"):
+        mrml.image_from_node(node, colors=True)
+
+
 def test_a_color_volume_is_refused_by_name(scene: Any) -> None:
     import slicer
 
