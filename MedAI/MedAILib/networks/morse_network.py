@@ -45,7 +45,7 @@ class Backbone(Protocol):
 
 class Morse(nn.Module):
     """Backbone and head, trained together; the authors' code begins with a trained backbone, and so do the recipes:
-    they leave the head out in the first half of the training (``begin`` of the objective "rendered").
+    they leave the head out in the first quarter of the training (``begin`` of the objective "rendered").
 
     Args:
         inputs: channels of the image.
