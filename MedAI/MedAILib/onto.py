@@ -1,12 +1,23 @@
-"""Moves a finished file onto an older one."""
+"""Brings a finished file to the disk, and onto an older one."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
 
 _PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+
+
+def flush(draft: Path) -> None:
+    """Wait until a file is on the disk.
+
+    Raises:
+        OSError: the disk is full, or gone.
+    """
+    with draft.open("r+b") as file:  # Windows flushes only what could be written to
+        os.fsync(file.fileno())
 
 
 def move_onto(draft: Path, target: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from MedAILib.onto import move_onto
+from MedAILib.onto import flush, move_onto
 
 
 @pytest.fixture
@@ -67,3 +68,30 @@ def test_elsewhere_no_time_is_lost_where_one_may_not_write(
     with pytest.raises(PermissionError):
         move_onto(*files)
     assert len(asked) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks POSIX how a file was opened")
+def test_what_is_flushed_is_open_for_writing_as_windows_demands(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    how: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda handle: how.append(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE))
+    flush(files[0])
+    assert how == [os.O_RDWR]
+    assert files[0].read_text() == "new"
+
+
+def test_a_checkpoint_that_was_read_is_not_held_by_its_reader(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from MedAILib.training.checkpoint import NAME, Clock, read_checkpoint, save_checkpoint
+
+    network = torch.nn.Linear(300, 300)
+    optimizer = torch.optim.SGD(network.parameters())
+    save_checkpoint(tmp_path, network, torch.nn.Linear(300, 300), optimizer, Clock(3, 4.0))
+    tensors, clock = read_checkpoint(tmp_path / NAME)
+    with (tmp_path / NAME).open("r+b") as file:
+        file.write(b"\xff" * (tmp_path / NAME).stat().st_size)
+    assert clock["step"] == 3
+    assert torch.equal(tensors["network.weight"], network.weight)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import GeometryError, OutputExistsError, ReadError, WriteError
 from ..image import Image
-from ..onto import move_onto
+from ..onto import flush, move_onto
 from . import metaimage, nifti, nrrd
 from .formats import WRITABLE, suffix_of
 from .itk import quiet_itk, to_itk
@@ -88,8 +88,7 @@ def replacing(path: Path, overwrite: bool, suffixes: tuple[str, ...] = WRITABLE)
     temporary = path.parent / f".medai-{os.getpid()}-{os.urandom(4).hex()}{ending}"
     try:
         yield temporary
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
+        flush(temporary)
         if overwrite:
             move_onto(temporary, path)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import ReadError, WriteError
-from ..onto import move_onto
+from ..onto import flush, move_onto
 
 NAME = "checkpoint.safetensors"
 LOG = "log.jsonl"
@@ -59,8 +58,7 @@ def save_checkpoint(
     path, draft = folder / NAME, folder / f".{NAME}.part"
     try:
         save_file(tensors, draft, {"clock": json.dumps(asdict(clock))})
-        with draft.open("rb") as stream:
-            os.fsync(stream.fileno())
+        flush(draft)
         move_onto(draft, path)
     except (OSError, SafetensorError) as error:
         with suppress(OSError):
@@ -77,7 +75,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     """
     try:
         with safe_open(path, framework="pt") as stream:
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
+            # Copies: Windows does not replace a file of which a piece is still mapped into memory.
+            tensors = {name: stream.get_tensor(name).clone() for name in stream.keys()}  # noqa: SIM118 - not a mapping
             return tensors, json.loads((stream.metadata() or {})["clock"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ReadError(f"{path}: not a usable checkpoint ({error}). Remove it to start the run anew.") from error
