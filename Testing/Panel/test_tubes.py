@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,23 @@ def test_a_straightened_volume_is_shown_and_what_is_drawn_on_it_comes_back(desk:
     old = voxels(first, "duct", volume)
     assert 2 * (came & old).sum() / (came.sum() + old.sum()) > 0.8
     assert broken.editor.sourceVolumeNode() is volume
+
+
+def test_the_way_back_is_kept_with_the_scene(desk: Any, broken: Any, tmp_path: Path) -> None:
+    press(broken.ui.straightenButton)
+    done(desk, broken)
+    desk.scene.save(tmp_path / "scene.mrb")
+    desk.scene.load(tmp_path / "scene.mrb")
+    scene = desk.scene.scene
+    straight, drawn = (scene.GetFirstNodeByName(f"CT along Duct{end}") for end in ("", " segmentation"))
+    broken.editor.setSegmentationNode(drawn)
+    broken.editor.setSourceVolumeNode(straight)
+    broken.editor.setCurrentSegmentID(drawn.GetSegmentation().GetNthSegmentID(0))
+    press(broken.ui.restoreButton)
+    done(desk, broken)
+    assert desk.messages == []
+    assert names(scene.GetFirstNodeByName("Vessels")) == ["Duct", "Duct (2)"]
+    assert broken.editor.sourceVolumeNode() is scene.GetFirstNodeByName("CT")
 
 
 def test_a_way_back_needs_the_volume_that_was_straightened(desk: Any, broken: Any) -> None:
