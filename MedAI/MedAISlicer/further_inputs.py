@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from MedAILib.files.pictures import COLORS
 from MedAILib.models import ModelCard
 
+from . import mrml
 from .sequences import is_sequence
 
 Node = Any
@@ -21,7 +22,7 @@ ROLE = "MedAI.Input."
 
 def chosen(parameter_node: Node, card: ModelCard | None, volume: Node) -> dict[str, Node]:
     """Input name to volume, for those further inputs of a model that were chosen beside the first volume."""
-    names = card.inputs[1:] if card is not None and not is_picture(volume) else ()
+    names = card.inputs[1:] if card is not None and not mrml.is_colored(volume) else ()
     found = {name: parameter_node.GetNodeReference(ROLE + name) for name in names}
     return {name: node for name, node in found.items() if node is not None}
 
@@ -31,23 +32,18 @@ def sees_colors(card: ModelCard) -> bool:
     return card.inputs == COLORS
 
 
-def is_picture(volume: Node | None) -> bool:
-    """Whether a volume holds colors."""
-    return volume is not None and bool(volume.IsA("vtkMRMLVectorVolumeNode"))
-
-
 def why_no_match(card: ModelCard, volume: Node) -> str:
     """Why a model cannot see a volume, as a sentence; empty if it can."""
     names = {"name": volume.GetName(), "model": card.title}
     if is_sequence(volume) and card.input_channels > 1:
         return _("This model sees several volumes at once, so it cannot take a sequence. Choose a volume.")
-    if is_picture(volume) and card.input_channels != len(COLORS):
+    if mrml.is_colored(volume) and card.input_channels != len(COLORS):
         text = _(
             "{name} is in colors, which the model {model} does not see. Choose another input, or make a gray volume of "
             "it with the module Vector to Scalar Volume."
         )
         return text.format(**names)
-    if sees_colors(card) and not is_picture(volume):
+    if sees_colors(card) and not mrml.is_colored(volume):
         return _("The model {model} sees pictures in colors, and {name} is gray. Choose a picture.").format(**names)
     return ""
 
@@ -76,7 +72,7 @@ class FurtherInputs:
             parameter_node: keeps the choices.
             volume: the first one; a picture has all its colors.
         """
-        several = card is not None and card.input_channels > 1 and not (sees_colors(card) or is_picture(volume))
+        several = card is not None and card.input_channels > 1 and not (sees_colors(card) or mrml.is_colored(volume))
         inputs = card.inputs if card is not None and several else ()
         if inputs != self._inputs:
             self._make(inputs)

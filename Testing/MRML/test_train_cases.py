@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import slicer
 
 from MedAILib.errors import ContentError
 from MedAILib.files import read_image, read_labels
 from MedAILib.labels import LEFT, Code, Label
+from MedAILib.training.cases.checks import check_cases
 from MedAISlicer import mrml
 from MedAISlicer.train.cases import cases_of, clear, write_case
 from MRML.nodes import add_transform, rotation
@@ -133,6 +135,39 @@ def test_overlapping_segments_are_told_and_the_later_one_counts(scene: Any, tmp_
     labels, _ = read_labels(tmp_path / "labels" / "head.seg.nrrd")
     assert (labels.array == 2).sum() == 6
     assert (labels.array == 1).sum() == 12 - 6
+
+
+def add_picture(scene: Any, name: str) -> Any:
+    """A picture in colors, and a segmentation of it."""
+    volume = scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", name)
+    slicer.util.updateVolumeFromArray(volume, np.arange(8 * 10 * 3, dtype=np.uint8).reshape(1, 8, 10, 3))
+    labels = np.zeros((1, 8, 10), np.uint8)
+    labels[0, 2:5, 3:7] = HIPPOCAMPUS.value
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} segments")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    ((_, segment),) = mrml.segments_from_labels(labels, mrml.local_affine(volume), [HIPPOCAMPUS])
+    node.GetSegmentation().AddSegment(segment)
+    return node
+
+
+def test_pictures_in_colors_are_cases_with_a_channel_for_each_color(scene: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "cases"
+    found = cases_of([add_picture(scene, "a"), add_picture(scene, "b")])
+    for case in found.cases:
+        assert write_case(case, found.classes, folder) == []
+    report = check_cases(folder)
+    assert [one.name for one in report.facts] == ["a", "b"]
+    assert report.facts[0].channels == 3
+    assert report.inputs == ("red", "green", "blue")
+    assert report.fatal == ()
+    clear(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_gray_and_colored_cases_do_not_mix(scene: Any) -> None:
+    found = cases_of([add_picture(scene, "a"), add_case(scene, np.eye(4), "b")])
+    assert [case.name for case in found.cases] == ["a"]
+    assert found.problems[0].message == "Of b and a one is in colors, one gray. Uncheck one of them."
 
 
 def test_segments_side_by_side_give_no_note(scene: Any, tmp_path: Path) -> None:

@@ -32,7 +32,14 @@ from .transforms import (
     transform_from_node,
     transform_to_node,
 )
-from .volumes import image_from_node, image_to_volume, labels_from_volume, own_image_from_node, volume_from_image
+from .volumes import (
+    image_from_node,
+    image_to_volume,
+    is_colored,
+    labels_from_volume,
+    own_image_from_node,
+    volume_from_image,
+)
 
 __all__ = [
     "BINARY_LABELMAP",
@@ -41,6 +48,7 @@ __all__ = [
     "displacements_to_transform",
     "image_from_node",
     "image_to_volume",
+    "is_colored",
     "labels_from_segmentation",
     "labels_from_volume",
     "layer_affine",

@@ -27,6 +27,11 @@ _ALPHA = 4
 """Values per voxel of a picture in colors with opacity, which is left out."""
 
 
+def is_colored(node: Node | None) -> bool:
+    """Whether a node is a picture in colors."""
+    return node is not None and bool(node.IsA("vtkMRMLVectorVolumeNode"))
+
+
 def image_from_node(node: Node, frame: int | None = None, colors: bool = False) -> Image:
     """A scalar volume as an intensity image in world RAS.
 
@@ -46,8 +51,7 @@ def image_from_node(node: Node, frame: int | None = None, colors: bool = False) 
     if is_sequence(node):
         place = proxy_of(node)  # the items themselves stand under no transform
         node, name = item_of(node, frame or 0)
-    colored = colors and node.IsA("vtkMRMLVectorVolumeNode")
-    array = _channels(node, name) if colored else _intensities(node, name)
+    array = _channels(node, name) if colors and is_colored(node) else _intensities(node, name)
     return Image(array, world_from_local(node if place is None else place) @ local_affine(node), name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from MedAILib.errors import MedAIError, WriteError
-from MedAILib.files import write_image, write_labels
+from MedAILib.files import write_image, write_labels, write_text
+from MedAILib.files.pictures import COLORS
 from MedAILib.image import Image, Kind
 from MedAILib.labels import Label
 from MedAILib.training.cases.report import Problem
@@ -26,6 +28,9 @@ CASES = "cases"
 
 IMAGES, LABELS = "images", "labels"
 """Folders in it; the files of a case are named alike in both."""
+
+DESCRIPTION = "dataset.json"
+"""Names the channels of pictures in colors."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +105,21 @@ def write_case(case: SceneCase, classes: dict[str, int], folder: Path) -> list[P
     Raises:
         ContentError, GeometryError, WriteError: as their messages say.
     """
-    image = mrml.image_from_node(case.volume)
+    image = mrml.image_from_node(case.volume, colors=True)
     labels, table = mrml.labels_from_segmentation(case.segmentation, like=image)
     numbers = [classes[key_of(label.name)] for label in table]
     values = np.array([0, *numbers], np.uint8 if len(classes) < 256 else np.uint16)
     named: dict[int, Label] = {}
     for number, label in zip(numbers, table, strict=True):
         named.setdefault(number, replace(label, value=number))
-    write_image(_place(folder, IMAGES) / f"{case.name}.nii", image, overwrite=True)
+    place = _place(folder, IMAGES)
+    if image.array.ndim == 3:
+        write_image(place / f"{case.name}.nii", image, overwrite=True)
+    else:
+        for number, color in enumerate(image.array):
+            write_image(place / f"{case.name}_{number:04d}.nii", image.with_array(color), overwrite=True)
+        names = {str(number): name for number, name in enumerate(COLORS)}
+        write_text(folder / DESCRIPTION, json.dumps({"channel_names": names}) + "\n", overwrite=True)
     renumbered = labels.with_array(values[labels.array], kind=Kind.LABEL)
     write_labels(_place(folder, LABELS) / f"{case.name}.seg.nrrd", renumbered, list(named.values()), overwrite=True)
     return _overlaps(case, labels)
@@ -123,6 +135,7 @@ def clear(folder: Path) -> None:
         for name in (IMAGES, LABELS):
             if (folder / name).is_dir():
                 shutil.rmtree(folder / name)
+        (folder / DESCRIPTION).unlink(missing_ok=True)
     except OSError as error:
         raise WriteError(f"{folder}: earlier cases cannot be removed ({error.strerror or error}).") from error
 
@@ -154,10 +167,13 @@ def _why_not(segmentation: Node, volume: Node | None, earlier: Sequence[SceneCas
         return f"{name} has no source volume, so there is no image to learn from. Choose one in the Segment Editor."
     if not _segments(segmentation):
         return f"{name} has no segments. Draw one, or uncheck it."
+    other = next((case for case in earlier if mrml.is_colored(case.volume) is not mrml.is_colored(volume)), None)
+    if other is not None:
+        return f"Of {volume.GetName()} and {other.volume.GetName()} one is in colors, one gray. Uncheck one of them."
     twin = next((case for case in earlier if case.volume is volume), None)
     if twin is not None:
-        other = twin.segmentation.GetName()
-        return f"{name} and {other} are both segmentations of {volume.GetName()}. Uncheck one of them."
+        first = twin.segmentation.GetName()
+        return f"{name} and {first} are both segmentations of {volume.GetName()}. Uncheck one of them."
     return ""
 
 
