@@ -18,6 +18,8 @@ from .run_folder import PREVIEW
 
 _LEAST = 240
 """Pixels of the shorter side of each of the three pictures, at least."""
+_WIDE = 3
+"""Pixels of an outline: the panel shows the pictures smaller than they are."""
 
 
 def write_preview(folder: Path, cases: Sequence[PreparedCase], scores: Scores, plan: Plan) -> Path:
@@ -83,9 +85,9 @@ def _panel(case: PreparedCase, shown: np.ndarray, classes: np.ndarray, colors: n
 
 
 def _outline(numbers: np.ndarray) -> np.ndarray:
-    """Pixels of a class (rows, columns) that touch another, two wide."""
+    """Pixels of a class (rows, columns) that are near another."""
     edge = np.zeros(numbers.shape, bool)
     for axis in (0, 1):
-        for shift in (-1, 1):
+        for shift in range(-_WIDE, _WIDE + 1):
             edge |= np.roll(numbers, shift, axis) != numbers
     return edge & (numbers > 0)
