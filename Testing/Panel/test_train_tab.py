@@ -201,6 +201,7 @@ def test_a_finished_model_is_listed_and_chosen_in_the_tab_auto(
     assert ui.nameLineEdit.text == "Balls 2"
     assert ui.applyButton.enabled
     assert ui.startComboBox.findData("balls") > 0
+    assert desk.status == ["MedAI: the training Balls has ended."]
     assert trainer.closed == 1
     assert desk.messages == []
 

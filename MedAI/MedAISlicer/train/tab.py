@@ -39,6 +39,9 @@ TRAIN = 2
 _LOOK_S = 1.0
 """Time between two looks at the log."""
 
+_TOLD_MS = 10000
+"""How long Slicer's status bar tells that a training has ended."""
+
 _END_S = 5.0
 """Patience for the last checkpoint when Slicer closes."""
 
@@ -268,6 +271,10 @@ class TrainTab:
         waiting = unfinished(run.folder) if isinstance(run, TrainingRun) else None
         if isinstance(run, TrainingRun):
             self._close_worker()
+            if outcome.cancelled is None:
+                # Hours may have gone by, and the user be in another module.
+                text = _("MedAI: the training {name} has ended.").format(name=run.name)
+                slicer.util.showStatusMessage(text, _TOLD_MS)
         self._panel.show_outcome(outcome, waiting)
         if isinstance(outcome.result, Trained) and outcome.result.model:
             logging.info("MedAI: the model %s is trained", outcome.result.model)
