@@ -3,8 +3,8 @@
 The same backbone is trained for the same steps with and without the head, everything else as the head's shipped recipe
 has it: without the head, Dice and cross-entropy of the map alone. Of the network with the head the coarse map is scored
 as well, so that one sees what the points are worth at inference, and what they are worth in training. ``--begin 0``
-trains the head from the first step on. The recipes' 0.25 was chosen among 0, 0.25, 0.5 and 0.7 with the four cases held
-out of those to train on, for the residual U-Net.
+trains the head from the first step on, as V-Net's recipe does. The residual U-Net's 0.25 was chosen among 0, 0.25, 0.5
+and 0.7 with the four cases held out of those to train on, after the figures for testing of 0 were seen.
 """
 
 from __future__ import annotations

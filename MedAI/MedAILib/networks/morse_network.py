@@ -44,8 +44,8 @@ class Backbone(Protocol):
 
 
 class Morse(nn.Module):
-    """Backbone and head, trained together; the authors' code begins with a trained backbone, and so do the recipes:
-    they leave the head out in the first quarter of the training (``begin`` of the objective "rendered").
+    """Backbone and head, trained together. The authors' code begins with a trained backbone; the recipe of the residual
+    U-Net leaves the head out in the first quarter of the training (``begin`` of the objective "rendered").
 
     Args:
         inputs: channels of the image.
