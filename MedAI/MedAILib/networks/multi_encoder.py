@@ -12,6 +12,10 @@ strided convolutions between them, as they learn what to keep; group statistics 
 pooling at the bottleneck, over squares of 1, 2, 3 and 6 parts of each slice, each of which sees what the one before
 found. The volumes must show the same field of view, which the pipeline sees to by resampling them onto the first one
 (linear, where the paper takes the nearest neighbor).
+
+Measured in ``Testing/Benchmarks/sequences.md`` on sequences that are simulated from label maps, after 200 steps: a mean
+Dice of 0.49 with one seed and 0.24 with another, where a plain residual U-Net with the volumes as its channels has 0.40
+with both. It does join what the volumes show: where each shows one side of a phantom, it is better than with any one.
 """
 
 from __future__ import annotations
