@@ -2,9 +2,7 @@
 
 The same backbone is trained for the same steps with and without the head, everything else as the head's shipped recipe
 has it: without the head, Dice and cross-entropy of the map alone. Of the network with the head the coarse map is scored
-as well, so that one sees what the points are worth at inference, and what they are worth in training. ``--begin 0``
-trains the head from the first step on, as V-Net's recipe does. The residual U-Net's 0.25 was chosen among 0, 0.25, 0.5
-and 0.7 with the four cases held out of those to train on, after the figures for testing of 0 were seen.
+as well, so that one sees what the points are worth at inference, and what they are worth in training.
 """
 
 from __future__ import annotations
@@ -40,14 +38,12 @@ def with_head(values: Mapping[str, Any], seed: int, steps: int, given: Lesson) -
 def results(options: argparse.Namespace, name: str, given: Lesson) -> dict[str, list[Result]]:
     """Of one backbone, over the seeds."""
     values = recipe_values(RECIPES[name])
-    begin = values["objective"]["arguments"]["begin"] if options.begin is None else options.begin
-    values["objective"] = {"name": "rendered", "arguments": {"begin": begin}}
     bare = backbone_values(values)
     found: dict[str, list[Result]] = {ALONE: [], COARSE: [], WHOLE: []}
     for seed in options.seeds:
         files = [
             options.runs and options.runs / f"{RECIPES[name]}{part}-{options.steps}-{seed}.json"
-            for part in ("-alone", f"-{begin:g}")
+            for part in ("-alone", "")
         ]
         found[ALONE] += kept(files[0], lambda seed=seed: [score(*taught(bare, seed, options.steps, given), given)])
         coarse, whole = kept(files[1], lambda seed=seed: with_head(values, seed, options.steps, given))
@@ -90,7 +86,6 @@ def main() -> None:
     parser.add_argument("--backbones", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--begin", type=float, help="share of the training from which on points are learned")
     parser.add_argument("--runs", type=Path, help="keep results of trainings in this folder, and do not repeat them")
     parser.add_argument("--output", type=Path, help="also write the table to this file")
     options = parser.parse_args()

@@ -44,8 +44,7 @@ class Backbone(Protocol):
 
 
 class Morse(nn.Module):
-    """Backbone and head, trained together. The authors' code begins with a trained backbone; the recipe of the residual
-    U-Net leaves the head out in the first quarter of the training (``begin`` of the objective "rendered").
+    """Backbone and head, trained together from the start; the authors' code goes on from a trained backbone.
 
     Args:
         inputs: channels of the image.

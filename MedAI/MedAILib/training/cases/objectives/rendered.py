@@ -16,21 +16,15 @@ class Rendered:
     Args:
         map_weight, point_weight: of the two.
         balance: of the map's cross-entropy at the start, see :class:`DiceCrossEntropy`; falls linearly to 0.
-        begin: done share of the training, 0 to 1, from which on points are learned; before, only the map is: the
-            authors' code begins with a trained backbone.
     """
 
-    def __init__(
-        self, map_weight: float = 0.5, point_weight: float = 1.0, balance: float = 0.0, begin: float = 0.0
-    ) -> None:
-        self.map_weight, self.point_weight, self.balance, self.begin = map_weight, point_weight, balance, begin
+    def __init__(self, map_weight: float = 0.5, point_weight: float = 1.0, balance: float = 0.0) -> None:
+        self.map_weight, self.point_weight, self.balance = map_weight, point_weight, balance
         self.loss = DiceCrossEntropy()
 
     def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """See :class:`Objective`."""
         self.loss.balance = self.balance * (1.0 - batch.fraction)
-        if batch.fraction < self.begin:
-            return self.map_weight * self.loss(model(batch.image), batch.target)
         coarse, points, logits = model(batch.image, batch.generator())
         of_points = point_loss(logits.float(), batch.target, points)
         return self.map_weight * self.loss(coarse, batch.target) + self.point_weight * of_points
