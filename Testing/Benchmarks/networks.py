@@ -210,12 +210,17 @@ def plot(found: Mapping[str, Mapping[str, Any]], file: Path) -> None:
     """Mean Dice against CPU seconds of a case; the area of a dot says how many parameters."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for figures in found.values():
-        place = figures["inference_s"], statistics.fmean(figures["dice"].values())
-        axes.scatter(*place, s=20 + 40 * figures["parameters"] / 1e6, alpha=0.6)
-        axes.annotate(figures["title"], place, textcoords="offset points", xytext=(6, 4), fontsize=8)
-    axes.set(xscale="log", xlabel="CPU seconds of a case", ylabel="mean Dice")
+    figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
+    places = {key: (one["inference_s"], statistics.fmean(one["dice"].values())) for key, one in found.items()}
+    for number, key in enumerate(sorted(found, key=lambda key: -places[key][1]), 1):
+        size, title = 20 + 40 * found[key]["parameters"] / 1e6, f"{number}  {found[key]['title']}"
+        axes.scatter(*places[key], s=size, alpha=0.6, label=title)
+        axes.annotate(str(number), places[key], textcoords="offset points", xytext=(7, 4), fontsize=8)
+    legend = axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    for handle in legend.legend_handles:
+        handle.set_sizes([40])
+    axes.set(xscale="log", xlabel="CPU seconds of a case", ylabel="mean Dice", title="Size of a dot: parameters")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.grid(visible=True, alpha=0.3)
     figure.savefig(file, dpi=120)
 
