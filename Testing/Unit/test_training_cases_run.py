@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy import ndimage
 
 import MedAILib
 from MedAILib.cli.main import main
@@ -97,6 +98,13 @@ def test_the_log_can_be_drawn_and_a_picture_looked_at(place: Path) -> None:
     picture = read_frames(place / "run" / "preview.png")
     assert len(picture) == 3
     assert picture[0].shape[2] == 3 * (picture[0].shape[2] // 3) >= 3 * 240
+    image, truth, answer = np.split(np.stack([one.array[0] for one in picture]), 3, axis=2)
+    colored = [np.ptp(part, axis=0) > 0 for part in (image, truth, answer)]
+    assert not colored[0].any()
+    for outline in colored[1:]:  # three pixels wide, and nothing is filled
+        assert 0 < outline.mean() < 0.2
+        assert ndimage.binary_erosion(outline, np.ones((3, 3))).any()
+        assert not ndimage.binary_erosion(outline, np.ones((9, 9))).any()
     assert folder.request["finished"] == "balls"
     assert not folder.resumable
 
